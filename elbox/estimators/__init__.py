@@ -1,0 +1,10 @@
+"""Gradient estimators: they turn (model, x, objective) into a scalar whose value is the negative mean objective and whose
+gradient is an unbiased estimate of its gradient."""
+
+from elbox.estimators.analytic_kl import AnalyticKL
+from elbox.estimators.base import Estimate, Estimator
+from elbox.estimators.path import Path
+from elbox.estimators.reparameterized import Reparameterized
+from elbox.estimators.score import Score
+
+__all__ = ["AnalyticKL", "Estimate", "Estimator", "Path", "Reparameterized", "Score"]

@@ -1,0 +1,66 @@
+"""The estimator with the rate in closed form."""
+
+from __future__ import annotations
+
+__all__ = ["AnalyticKL"]
+
+from dataclasses import replace
+
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from elbox import draws
+from elbox.errors import IncompatibleError
+from elbox.estimators.base import Estimate, Estimator
+from elbox.objectives import Objective
+from elbox.parts import part
+from elbox.terms import Group, Terms
+
+
+@part
+class AnalyticKL(Estimator):
+    r"""Reparameterised distortion, KL(q(z|x) ‖ p(z)) in closed form: SGVB estimator B, less noisy than A.
+
+    Fits objectives that see the latent variables only through the rate, and pairs of posterior and prior with a closed-form KL.
+
+    Reference: Kingma & Welling (2014), *Auto-encoding variational Bayes*, eq. 7 and appendix B.
+
+    Raises:
+        IncompatibleError: if the objective needs importance weights, or no closed form is known.
+
+    Example:
+        >>> import torch, elbox
+        >>> recipe = elbox.recipes.vae(elbox.DataSpec((5,), "binary"), latent=2)
+        >>> AnalyticKL()(recipe.model, torch.ones(3, 5), elbox.ELBO()).loss.shape
+        torch.Size([])
+    """
+
+    @property
+    def draw(self) -> draws.DrawFunction:
+        return draws.reparameterized
+
+    def check(self, objective: Objective) -> None:
+        if not objective.uses_rate:
+            raise IncompatibleError(
+                f"AnalyticKL needs an objective of the rate, and {type(objective).__name__} is one of importance weights; "
+                "use Path() or Reparameterized(), or AnalyticKL() with ELBO()"
+            )
+
+    def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
+        exact = Terms(terms.log_px, {name: _with_kl(group) for name, group in terms.groups.items()})
+        value = objective(exact, progress)
+        return Estimate(-value.mean(), value, exact)
+
+
+def _with_kl(group: Group) -> Group:
+    if group.prior is None:  # a deterministic code has no rate
+        return group
+    try:
+        kl = kl_divergence(group.posterior, group.prior)
+    except NotImplementedError:
+        q, p = type(group.posterior).__name__, type(group.prior).__name__
+        raise IncompatibleError(
+            f"AnalyticKL needs a closed-form KL(posterior ‖ prior), and there is none for the distributions ({q}, {p}); "
+            "use Reparameterized() or Path(), or a StandardNormal prior with a DiagonalNormal posterior"
+        ) from None
+    return replace(group, kl=kl)

@@ -1,0 +1,72 @@
+"""What a gradient estimator is."""
+
+from __future__ import annotations
+
+__all__ = ["Estimate", "Estimator"]
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from elbox.draws import DrawFunction
+from elbox.errors import IncompatibleError
+from elbox.objectives import Objective
+from elbox.terms import Terms
+
+
+class Estimate(NamedTuple):
+    """A scalar loss to differentiate (nats), the objective of each example [B] (nats), and the terms behind them."""
+
+    loss: Tensor
+    objective: Tensor
+    terms: Terms
+
+
+class Estimator(ABC):
+    r"""Estimates the gradient of the mean of an objective over a batch.
+
+    Subclasses choose how posterior samples are drawn and what is differentiated. The contract, tested for every legal pair:
+    `loss` equals −mean(objective), and E[∇ loss] = −∇ E[mean(objective)] for all parameters.
+    """
+
+    @property
+    @abstractmethod
+    def draw(self) -> DrawFunction:
+        """How posterior samples are drawn and scored."""
+
+    @abstractmethod
+    def check(self, objective: Objective) -> None:
+        """Refuse an objective for which this estimator would be biased.
+
+        Raises:
+            IncompatibleError: naming both, and a pair that works.
+        """
+
+    @abstractmethod
+    def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
+        """The loss for terms that were drawn by `draw`."""
+
+    def __call__(
+        self, model: nn.Module, x: Tensor, objective: Objective, *, c: Any = None, progress: Tensor | float = 1.0
+    ) -> Estimate:
+        """The loss of a batch.
+
+        Arguments:
+            model: A model with `terms(x, samples, c=..., draw=...)`.
+            x: Batch [B, *event].
+            objective: What to maximise.
+            c: Condition [B, ...], or None.
+            progress: Fraction of the run that is done, for the objective's schedules.
+
+        Raises:
+            IncompatibleError: if the objective or the posterior does not fit this estimator.
+        """
+        self.check(objective)
+        if getattr(model, "deterministic", False) and not objective.uses_rate:
+            raise IncompatibleError(
+                f"{type(objective).__name__} needs importance weights, and a deterministic posterior has no density; "
+                "use ELBO()"
+            )
+        terms = model.terms(x, objective.samples, c=c, draw=self.draw)
+        return self.estimate(objective, terms, progress)

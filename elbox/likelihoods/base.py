@@ -1,0 +1,77 @@
+"""What the likelihoods share: the shape of their network's output, and the kinds of data they accept."""
+
+from __future__ import annotations
+
+__all__ = ["Likelihood"]
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from zuko.lazy import LazyDistribution
+
+from elbox.errors import IncompatibleError
+from elbox.nn.standardize import affine
+from elbox.spec import DataSpec
+
+Number = float | tuple[float, ...]
+
+
+class Likelihood(LazyDistribution):
+    r"""Base of the likelihoods p(x|z).
+
+    A subclass sets `kinds`, says what its network must put out in `output_shape`, and turns that output into a
+    distribution in `forward`. `for_data` takes what it needs (levels, offset, scale) from the data's spec.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ()
+    net: nn.Module
+    offset: Tensor
+    scale: Tensor
+
+    @staticmethod
+    @abstractmethod
+    def output_shape(spec: DataSpec) -> tuple[int, ...]:
+        """The shape that the network's output must have for data of this spec: parameters first, then the event."""
+
+    @classmethod
+    @abstractmethod
+    def for_data(cls, net: nn.Module, spec: DataSpec) -> Likelihood:
+        """The likelihood for data of this spec.
+
+        Raises:
+            IncompatibleError: if it cannot describe data of that kind.
+        """
+
+    @classmethod
+    def check(cls, spec: DataSpec) -> None:
+        """Refuse data of a kind that this likelihood cannot describe."""
+        if spec.kind not in cls.kinds:
+            raise IncompatibleError(
+                f"{cls.__name__} describes {' or '.join(cls.kinds)} data, got {spec.kind} data; use "
+                f"{DEFAULTS[spec.kind]}" + (", or binarise the data" if cls.__name__ == "Bernoulli" else "")
+            )
+
+    def event_dims(self, context: Any, h: Tensor) -> int:
+        """Number of event dimensions of a network output h: all behind the batch dimensions of z."""
+        z = context[0] if isinstance(context, tuple) else context
+        return h.dim() - (z.dim() - 1)
+
+    def set_units(self, offset: Number, scale: Number) -> None:
+        """Keep location and spread of the data: one number, or one for each of the flattened dimensions."""
+        for name, value in (("offset", offset), ("scale", scale)):
+            shape = (len(value),) if isinstance(value, tuple) else ()
+            self.register_buffer(name, affine(value, shape), persistent=False)
+
+    def units(self, event: torch.Size) -> tuple[Tensor, Tensor]:
+        """Offset and scale, broadcastable against the event's shape."""
+        return tuple(t.reshape(event) if t.dim() else t for t in (self.offset, self.scale))  # type: ignore[return-value]
+
+    @abstractmethod
+    def forward(self, c: Any = None) -> Distribution:
+        """p(x|z) for z [..., D], or for a pair (z, c)."""
+
+
+DEFAULTS = {"binary": "Bernoulli", "levels": "DiscretizedLogistic", "real": "Gaussian", "count": "Poisson"}

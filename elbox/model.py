@@ -1,0 +1,154 @@
+r"""The variational autoencoder: prior × likelihood × posterior."""
+
+from __future__ import annotations
+
+__all__ = ["VAE"]
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from elbox import draws
+from elbox.errors import IncompatibleError, ShapeError
+from elbox.parts import part
+from elbox.terms import Group, Terms
+
+
+@part
+class VAE(nn.Module):
+    r"""p(x, z) = p(z) p(x|z) with an amortised posterior q(z|x).
+
+    Reference: Kingma & Welling (2014), *Auto-encoding variational Bayes*, §2; Rezende et al. (2014), *Stochastic
+    backpropagation*.
+
+    The parts are modules whose `forward(context)` returns a distribution. With a condition c (any tensor of batch shape [B]), the
+    prior sees c, the posterior (x, c) and the likelihood (z, c). Without prior and with a `Deterministic` posterior it is a plain
+    autoencoder: distortion only, no rate, nothing to sample.
+
+    Arguments:
+        prior: p(z) or p(z|c); None for an autoencoder.
+        likelihood: p(x|z) or p(x|z, c).
+        posterior: q(z|x) or q(z|x, c).
+
+    Raises:
+        IncompatibleError: if there is a prior but the posterior is deterministic, or the other way round.
+
+    Example:
+        >>> from elbox.likelihoods import Bernoulli
+        >>> from elbox.nn import MLP
+        >>> from elbox.posteriors import DiagonalNormal
+        >>> from elbox.priors import StandardNormal
+        >>> vae = VAE(StandardNormal(2), Bernoulli(MLP(2, [16], 5)), DiagonalNormal(MLP(5, [16], (2, 2)), 2))
+        >>> x = torch.ones(3, 5)
+        >>> vae.log_prob(x, samples=100).shape, vae.sample(4).shape
+        (torch.Size([3]), torch.Size([4, 5]))
+    """
+
+    def __init__(self, prior: nn.Module | None, likelihood: nn.Module, posterior: nn.Module) -> None:
+        super().__init__()
+        self.deterministic = bool(getattr(posterior, "deterministic", False))
+        if self.deterministic != (prior is None):
+            got = "no prior" if prior is None else type(prior).__name__
+            raise IncompatibleError(
+                f"got {got} with a {type(posterior).__name__} posterior; expected prior=None with a Deterministic posterior "
+                "(an autoencoder), or a prior such as StandardNormal with a posterior such as DiagonalNormal"
+            )
+        self.prior, self.likelihood, self.posterior = prior, likelihood, posterior
+
+    def terms(
+        self, x: Tensor, samples: int = 1, *, c: Any = None, draw: draws.DrawFunction = draws.reparameterized
+    ) -> Terms:
+        r"""Log-densities of K posterior samples for each example: the model's whole duty to training.
+
+        Arguments:
+            x: Batch [B, *event].
+            samples: K ≥ 1; all samples go through the likelihood's network in one call.
+            c: Condition [B, ...], or None.
+            draw: How posterior samples are drawn and scored (`elbox.draws`).
+
+        Returns:
+            Terms with one group "z".
+
+        Raises:
+            ShapeError: if x does not fit the likelihood.
+        """
+        z, log_qz, q = draw(self.posterior, _join(x, c), samples)
+        px = self.likelihood(_join(z, _repeat(c, samples)))
+        if x.shape[1:] != px.event_shape:
+            raise ShapeError(f"got data of event shape {tuple(x.shape[1:])}; expected {tuple(px.event_shape)} as the likelihood")
+        if self.prior is None:
+            return Terms(px.log_prob(x), {"z": Group(z, torch.zeros_like(log_qz), torch.zeros_like(log_qz), None, q)})
+        p = self.prior(c)
+        return Terms(px.log_prob(x), {"z": Group(z, p.log_prob(z), log_qz, p, q)})
+
+    def encode(self, x: Tensor, *, c: Any = None) -> Distribution:
+        """The posterior q(z|x) of a batch [B, *event], batch shape [B] over [D]."""
+        return self.posterior(_join(x, c))
+
+    def decode(self, z: Tensor, *, c: Any = None) -> Distribution:
+        """The likelihood p(x|z) of codes [..., D]."""
+        return self.likelihood(_join(z, c))
+
+    def reconstruct(self, x: Tensor, *, c: Any = None) -> Tensor:
+        """The mean of p(x|z) at the posterior's mean z, [B, *event] for a batch [B, *event]."""
+        return self.decode(self.encode(x, c=c).mean, c=c).mean
+
+    def sample(self, n: int, *, c: Any = None, mean: bool = False) -> Tensor:
+        r"""Ancestral samples, z ~ p(z), x ~ p(x|z).
+
+        Arguments:
+            n: Number of samples; with a condition, its batch size.
+            c: Condition [n, ...], or None.
+            mean: Return the mean of p(x|z) instead of a draw.
+
+        Returns:
+            [n, *event].
+
+        Raises:
+            IncompatibleError: if the model is an autoencoder: it has no prior to sample.
+        """
+        p = self._needs_prior("sample")(c)
+        z = p.sample((n,)) if c is None or not p.batch_shape else p.sample()
+        px = self.decode(z, c=c)
+        return px.mean if mean else px.sample()
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor, samples: int = 1000, *, c: Any = None) -> Tensor:
+        r"""Importance-weighted estimate of log p(x): log (1/S) Σ_s w_s, a lower bound in expectation.
+
+        For many examples or samples use `elbox.evaluate`, which works in chunks of bounded memory.
+
+        Reference: Burda et al. (2016), *Importance weighted autoencoders*, eq. 8.
+
+        Arguments:
+            x: Batch [B, *event].
+            samples: S.
+            c: Condition [B, ...], or None.
+
+        Returns:
+            [B], nats.
+
+        Raises:
+            IncompatibleError: if the model is an autoencoder: it has no density.
+        """
+        self._needs_prior("log_prob")
+        log_w = self.terms(x, samples, c=c, draw=draws.score).log_w
+        return torch.logsumexp(log_w, 0) - math.log(samples)
+
+    def _needs_prior(self, verb: str) -> nn.Module:
+        if self.prior is None:
+            raise IncompatibleError(
+                f"got {verb} on an autoencoder, which has no prior and no density; train a VAE instead, e.g. the recipe vae"
+            )
+        return self.prior
+
+
+def _join(a: Tensor, c: Any) -> Any:
+    return a if c is None else (a, c)
+
+
+def _repeat(c: Any, samples: int) -> Any:
+    return c if c is None else c.expand(samples, *c.shape)

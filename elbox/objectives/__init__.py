@@ -1,0 +1,7 @@
+"""Objectives: functions of `Terms` that know no network; each returns [B] nats, a bound or a penalised bound."""
+
+from elbox.objectives.base import Objective
+from elbox.objectives.elbo import ELBO
+from elbox.objectives.renyi import IWAE, Renyi
+
+__all__ = ["ELBO", "IWAE", "Objective", "Renyi"]

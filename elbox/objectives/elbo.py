@@ -1,0 +1,86 @@
+"""The evidence lower bound, with the usual weights on its rate."""
+
+from __future__ import annotations
+
+__all__ = ["ELBO"]
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elbox.errors import SettingError
+from elbox.objectives.base import Objective
+from elbox.parts import part
+from elbox.schedules import Schedule, value_at
+from elbox.terms import Terms
+
+
+@part
+class ELBO(Objective):
+    r"""E_q[log p(x|z)] − β · KL(q(z|x) ‖ p(z)), a lower bound on log p(x) for β ≥ 1.
+
+    - `beta` ≠ 1 weighs the rate: the β-VAE (Higgins et al., 2017, eq. 4), or a warm-up with a schedule.
+    - `free_bits` = λ > 0 replaces the rate by Σ_j max(λ, mean over the batch of KL_j), with one j for each group of latent
+      variables or, with `per_dimension`, for each dimension (Kingma et al., 2016, eq. 15, *free bits*). The maximum is of the
+      rate as the estimator gives it: exact with `AnalyticKL`, of the sampled rate otherwise.
+    - `capacity` = C replaces the rate by |KL − C| (Burgess et al., 2018, eq. 8; there β is called γ).
+
+    Reference: Kingma & Welling (2014), *Auto-encoding variational Bayes*, eq. 3, 6 and 7.
+
+    Arguments:
+        beta: Weight of the rate ≥ 0, a number or a `Schedule`.
+        free_bits: λ ≥ 0, nats (not bits, in spite of its name).
+        capacity: C, nats, a number or a `Schedule`; None for none.
+        samples: Number of posterior samples K for each example (L in the paper).
+        per_dimension: Free bits for each latent dimension instead of each group.
+
+    Raises:
+        SettingError: if a weight is negative, or free bits and capacity are both given.
+
+    Example:
+        >>> from elbox.schedules import Linear
+        >>> ELBO(beta=Linear(0, 1, over=0.1)).bound().arguments["beta"]
+        1.0
+    """
+
+    uses_rate = True
+
+    def __init__(
+        self,
+        beta: float | Schedule = 1.0,
+        free_bits: float = 0.0,
+        capacity: float | Schedule | None = None,
+        samples: int = 1,
+        *,
+        per_dimension: bool = False,
+    ) -> None:
+        self.beta, self.free_bits, self.capacity = beta, free_bits, capacity
+        self.samples, self.per_dimension = samples, per_dimension
+        self.separable = free_bits == 0 and capacity is None
+        _check(beta=beta, free_bits=free_bits, capacity=capacity, samples=samples)
+
+    def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
+        return -terms.distortion - value_at(self.beta, progress) * self._penalised_rate(terms, progress)
+
+    def _penalised_rate(self, terms: Terms, progress: Tensor | float) -> Tensor:
+        if self.capacity is not None:
+            return (terms.rate - value_at(self.capacity, progress)).abs()
+        if self.free_bits == 0:
+            return terms.rate
+        rates = [g.rate_per_dimension() if self.per_dimension else g.rate[:, None] for g in terms.groups.values()]
+        floored = sum(r.mean(0).clamp(min=self.free_bits).sum() for r in rates)
+        return torch.zeros_like(terms.log_px[0]) + floored  # one value for the batch, [B]
+
+    def bound(self) -> ELBO:
+        return ELBO(samples=self.samples)
+
+
+def _check(samples: int, **weights: Any) -> None:
+    for name, value in weights.items():
+        if isinstance(value, int | float) and not value >= 0:
+            raise SettingError(f"got {name}={value}; expected a number ≥ 0, or a schedule")
+    if samples < 1:
+        raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
+    if weights["free_bits"] and weights["capacity"] is not None:
+        raise SettingError("got both free_bits and capacity; expected one of them: both set the rate")

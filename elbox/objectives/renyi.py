@@ -1,0 +1,75 @@
+"""The Rényi-α bound, of which the importance-weighted bound is the case α = 0."""
+
+from __future__ import annotations
+
+__all__ = ["IWAE", "Renyi"]
+
+import math
+
+import torch
+from torch import Tensor
+
+from elbox.errors import SettingError
+from elbox.objectives.base import Objective
+from elbox.parts import part
+from elbox.terms import Terms
+
+
+@part
+class Renyi(Objective):
+    r"""L_α = 1/(1 − α) · log (1/K) Σ_k w_k^{1−α}, w_k = p(x, z_k) / q(z_k|x).
+
+    α → 1 is the ELBO, α = 0 the importance-weighted bound; for 0 ≤ α the value is at most log p(x) in expectation.
+
+    Path-derivative scale. With normalised weights ŵ_k = softmax_k((1 − α) log w_k) the score term that remains after
+    reparameterisation, −E Σ_k ŵ_k ∇_φ log q(z_k|x), reparameterised once more, leaves ŵ_k (α + (1 − α) ŵ_k) ∂ log w_k/∂z_k as
+    the whole gradient along the path: the bound's own ŵ_k times `path_scale`.
+
+    Reference: Li & Turner (2016), *Rényi divergence variational inference*, eq. 9; Tucker et al. (2019), *Doubly
+    reparameterized gradient estimators*, eq. 8 and appendix 8.4.
+
+    Arguments:
+        alpha: Order α ≠ 1.
+        samples: Number of posterior samples K for each example.
+
+    Raises:
+        SettingError: if `alpha` is 1 or there are no samples.
+
+    Example:
+        >>> Renyi(0.5, samples=10).arguments
+        {'alpha': 0.5, 'samples': 10}
+    """
+
+    def __init__(self, alpha: float = 0.0, samples: int = 50) -> None:
+        if alpha == 1:
+            raise SettingError("got alpha=1, where the Rényi bound is the ELBO; use ELBO()")
+        if samples < 1:
+            raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
+        self.alpha, self.samples = alpha, samples
+
+    def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
+        log_w = (1 - self.alpha) * terms.log_w
+        return (torch.logsumexp(log_w, 0) - math.log(log_w.shape[0])) / (1 - self.alpha)
+
+    def path_scale(self, terms: Terms) -> Tensor:
+        return self.alpha + (1 - self.alpha) * torch.softmax((1 - self.alpha) * terms.log_w, 0)
+
+    def bound(self) -> Renyi:
+        return Renyi(max(self.alpha, 0.0), self.samples)  # below 0 it is no lower bound
+
+
+def IWAE(samples: int = 50) -> Renyi:  # noqa: N802 (the field's name for it)
+    r"""The importance-weighted bound L_K = log (1/K) Σ_k w_k, `Renyi` with α = 0.
+
+    L_1 is the ELBO; L_K rises to log p(x) with K.
+
+    Reference: Burda, Grosse & Salakhutdinov (2016), *Importance weighted autoencoders*, eq. 8 and theorem 1.
+
+    Arguments:
+        samples: Number of posterior samples K for each example.
+
+    Example:
+        >>> IWAE(5).alpha
+        0.0
+    """
+    return Renyi(0.0, samples)

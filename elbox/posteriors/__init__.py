@@ -1,0 +1,11 @@
+"""Posteriors q(z|x): modules whose `forward(x)`, or `forward((x, c))` with a condition, returns a distribution over z.
+
+Any `zuko.lazy.LazyDistribution` with x as its context (a conditional flow) is a posterior as it stands.
+"""
+
+from elbox.posteriors.corrupted import Corrupted
+from elbox.posteriors.deterministic import Deterministic
+from elbox.posteriors.diagonal_normal import DiagonalNormal
+from elbox.posteriors.full_normal import FullNormal
+
+__all__ = ["Corrupted", "Deterministic", "DiagonalNormal", "FullNormal"]

@@ -1,0 +1,20 @@
+"""Recipes: named models as functions from a `DataSpec` and a few settings to a `Recipe` of parts."""
+
+from elbox.recipes.autoencoders import ae, dae
+from elbox.recipes.base import RECIPES, Recipe, recipe
+from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full_covariance
+from elbox.recipes.importance import iwae
+
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "ae",
+    "beta_vae",
+    "conv_vae",
+    "dae",
+    "iwae",
+    "linear_vae",
+    "recipe",
+    "vae",
+    "vae_full_covariance",
+]

@@ -1,0 +1,138 @@
+r"""Schedules: values that change during training, as functions of the fraction of the run that is done.
+
+A schedule never speaks of epochs or steps: with 5 epochs or 500, a warm-up reaches its final value (a fraction `over` of
+the run). Each is a callable t ↦ value for t in [0, 1]; t may be a tensor, so that a compiled step follows it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Schedule", "Constant", "Linear", "Cyclical", "Capacity", "value_at"]
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from elbox.errors import SettingError
+from elbox.parts import part
+
+
+class Schedule(ABC):
+    """A function of the fraction t ∈ [0, 1] of the run that is done."""
+
+    @abstractmethod
+    def __call__(self, t: Tensor) -> Tensor:
+        """The value at t, a tensor of the same shape."""
+
+
+@part
+class Constant(Schedule):
+    """v(t) = value.
+
+    Example:
+        >>> Constant(0.5)(torch.tensor(0.3))
+        tensor(0.5000)
+    """
+
+    def __init__(self, value: float = 1.0) -> None:
+        self.value = value
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return torch.full_like(t, self.value)
+
+
+@part
+class Linear(Schedule):
+    r"""Linear warm-up, v(t) = start + (end − start) · min(t / over, 1).
+
+    Reference: Bowman et al. (2016), *Generating sentences from a continuous space*, §3.1; Sønderby et al. (2016), §2.3.
+
+    Arguments:
+        start: Value at the beginning.
+        end: Value from the fraction `over` of the run on.
+        over: Fraction of the run that the warm-up takes, in (0, 1].
+
+    Raises:
+        SettingError: if `over` is not in (0, 1].
+
+    Example:
+        >>> Linear(0.0, 1.0, over=0.25)(torch.tensor([0.0, 0.125, 0.25, 1.0]))
+        tensor([0.0000, 0.5000, 1.0000, 1.0000])
+    """
+
+    def __init__(self, start: float = 0.0, end: float = 1.0, over: float = 0.25) -> None:
+        _fraction("over", over)
+        self.start, self.end, self.over = start, end, over
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return self.start + (self.end - self.start) * (t / self.over).clamp(max=1.0)
+
+
+@part
+class Cyclical(Schedule):
+    r"""M equal cycles, each a linear ramp from 0 to `end` over a part `ramp` of the cycle, then constant.
+
+    v(t) = end · min(τ / ramp, 1) with τ = frac(t · M); v(1) = end.
+
+    Reference: Fu et al. (2019), *Cyclical annealing schedule*, eq. 6 and 7 (M = 4, R = 0.5 as there).
+
+    Arguments:
+        cycles: Number of cycles M ≥ 1.
+        ramp: Part of a cycle that rises, in (0, 1].
+        end: Value at the top.
+
+    Raises:
+        SettingError: if `cycles` < 1 or `ramp` is not in (0, 1].
+
+    Example:
+        >>> Cyclical(cycles=2)(torch.tensor([0.0, 0.125, 0.25, 0.5, 1.0]))
+        tensor([0.0000, 0.5000, 1.0000, 0.0000, 1.0000])
+    """
+
+    def __init__(self, cycles: int = 4, ramp: float = 0.5, end: float = 1.0) -> None:
+        _fraction("ramp", ramp)
+        if cycles < 1:
+            raise SettingError(f"got cycles={cycles}; expected a whole number ≥ 1")
+        self.cycles, self.ramp, self.end = cycles, ramp, end
+
+    def __call__(self, t: Tensor) -> Tensor:
+        tau = torch.where(t < 1, torch.frac(t * self.cycles), torch.ones_like(t))
+        return self.end * (tau / self.ramp).clamp(max=1.0)
+
+
+@part
+class Capacity(Schedule):
+    r"""Capacity of the latent channel that grows linearly, C(t) = nats · min(t / over, 1).
+
+    Reference: Burgess et al. (2018), *Understanding disentangling in β-VAE*, eq. 8.
+
+    Arguments:
+        nats: Final capacity, nats.
+        over: Fraction of the run after which it is reached, in (0, 1].
+
+    Raises:
+        SettingError: if `over` is not in (0, 1].
+
+    Example:
+        >>> Capacity(25.0, over=0.5)(torch.tensor([0.0, 0.25, 1.0]))
+        tensor([ 0.0000, 12.5000, 25.0000])
+    """
+
+    def __init__(self, nats: float = 25.0, over: float = 0.5) -> None:
+        _fraction("over", over)
+        self.nats, self.over = nats, over
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return self.nats * (t / self.over).clamp(max=1.0)
+
+
+def value_at(value: float | Schedule, t: Tensor | float) -> float | Tensor:
+    """A number as it is, a schedule at the fraction t of the run."""
+    if isinstance(value, Schedule):
+        return value(t if isinstance(t, Tensor) else torch.tensor(float(t)))
+    return value
+
+
+def _fraction(name: str, value: float) -> None:
+    if not 0 < value <= 1:
+        raise SettingError(f"got {name}={value}; expected a fraction of the run in (0, 1]")

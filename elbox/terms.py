@@ -1,0 +1,122 @@
+r"""Terms: the record where prior, likelihood, posterior, objective and estimator meet.
+
+For a batch of B examples and K posterior samples each,
+
+    log w_kb = log p(x_b | z_kb) + Σ_groups [ log p(z_kb) − log q(z_kb | x_b) ],      z_kb ~ q(z | x_b),
+
+which is all that an objective sees. A plain VAE has one group of latent variables, a hierarchical one has several.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Group", "Terms"]
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, kl_divergence
+
+from elbox.errors import IncompatibleError
+
+
+@dataclass(frozen=True)
+class Group:
+    r"""One group of latent variables.
+
+    Arguments:
+        z: Samples of the posterior, [K, B, D].
+        log_pz: Log-density of the samples under the prior, [K, B], nats.
+        log_qz: Log-density of the samples under the posterior, [K, B], nats.
+        prior: The distribution p(z); None where the latent code is deterministic.
+        posterior: The distribution q(z|x), batch shape [B].
+        kl: KL(q(z|x) ‖ p(z)) in closed form, [B], nats, where an estimator put it.
+    """
+
+    z: Tensor
+    log_pz: Tensor
+    log_qz: Tensor
+    prior: Distribution | None
+    posterior: Distribution
+    kl: Tensor | None = None
+
+    @property
+    def rate(self) -> Tensor:
+        """KL(q(z|x) ‖ p(z)), [B], nats: in closed form where an estimator put it, else the mean over the K samples."""
+        return (self.log_qz - self.log_pz).mean(0) if self.kl is None else self.kl
+
+    def rate_per_dimension(self) -> Tensor:
+        r"""KL(q(z_d|x) ‖ p(z_d)) for each latent dimension, [B, D], nats; sums to `rate`.
+
+        Raises:
+            IncompatibleError: if prior or posterior does not factorise over dimensions.
+        """
+        q, p = self.posterior, self.prior
+        if not (isinstance(q, Independent) and isinstance(p, Independent)):
+            raise IncompatibleError(
+                f"a rate per latent dimension needs prior and posterior that factorise, got ({type(q).__name__}, "
+                f"{type(p).__name__}); use DiagonalNormal with StandardNormal or LearnedNormal, or a rate per group"
+            )
+        if self.kl is not None:
+            return kl_divergence(q.base_dist, p.base_dist)
+        return (q.base_dist.log_prob(self.z) - p.base_dist.log_prob(self.z)).mean(0)
+
+
+@dataclass(frozen=True)
+class Terms:
+    r"""Log-densities of K posterior samples for each of B examples, in nats, summed over event dimensions.
+
+    Arguments:
+        log_px: log p(x|z), [K, B].
+        groups: The groups of latent variables by name, from the top of the hierarchy down.
+
+    Example:
+        >>> import torch
+        >>> from elbox import VAE, priors, posteriors, likelihoods
+        >>> from elbox.nn import MLP
+        >>> model = VAE(priors.StandardNormal(2), likelihoods.Bernoulli(MLP(2, [], 5)),
+        ...             posteriors.DiagonalNormal(MLP(5, [], (2, 2)), 2))
+        >>> terms = model.terms(torch.ones(3, 5), samples=4)
+        >>> terms.log_w.shape, terms.distortion.shape, terms.rate.shape
+        (torch.Size([4, 3]), torch.Size([3]), torch.Size([3]))
+    """
+
+    log_px: Tensor
+    groups: dict[str, Group]
+
+    @property
+    def log_w(self) -> Tensor:
+        """Log importance weights log p(x, z) − log q(z|x), [K, B], nats."""
+        return self.log_px + sum(g.log_pz - g.log_qz for g in self.groups.values())
+
+    @property
+    def distortion(self) -> Tensor:
+        """−E_q[log p(x|z)], [B], nats."""
+        return -self.log_px.mean(0)
+
+    @property
+    def rate(self) -> Tensor:
+        """Σ_groups KL(q ‖ p), [B], nats."""
+        return torch.zeros_like(self.log_px[0]) + sum(g.rate for g in self.groups.values())
+
+    @property
+    def elbo(self) -> Tensor:
+        """−(distortion + rate), [B], nats."""
+        return -(self.distortion + self.rate)
+
+    def leave_one_out(self) -> Terms:
+        r"""Terms of the K subsets with one sample left out: [K − 1, K·B], subset k at columns kB … (k+1)B − 1.
+
+        The distributions are those of the full record; only objectives of the log-densities may be applied.
+        """
+        k = self.log_px.shape[0]
+        others = torch.arange(k - 1)[:, None] + (torch.arange(k - 1)[:, None] >= torch.arange(k)).long()  # [K-1, K]
+        others = others.to(self.log_px.device)
+
+        def drop(t: Tensor) -> Tensor:
+            return t[others].flatten(1, 2)
+
+        groups = {
+            n: replace(g, z=drop(g.z), log_pz=drop(g.log_pz), log_qz=drop(g.log_qz)) for n, g in self.groups.items()
+        }
+        return Terms(drop(self.log_px), groups)
