@@ -1,6 +1,7 @@
 """elbox: variational autoencoders, measured in nats."""
 
 from elbox import estimators, likelihoods, nn, objectives, posteriors, priors, recipes, schedules
+from elbox.data import Data, as_examples, from_array, load
 from elbox.errors import (
     DataError,
     ElboxError,
@@ -11,12 +12,15 @@ from elbox.errors import (
     ShapeError,
 )
 from elbox.estimators import AnalyticKL, Path, Reparameterized, Score
+from elbox.evaluate import Evaluation, encode, evaluate, log_likelihood
 from elbox.model import VAE
 from elbox.objectives import ELBO, IWAE, Renyi
 from elbox.parts import part
 from elbox.recipes import Recipe
+from elbox.runs import Interrupted, Run, fit, load_run, resume
 from elbox.spec import DataSpec
 from elbox.terms import Group, Terms
+from elbox.train import Training
 
 __version__ = "0.1.0"
 
@@ -25,28 +29,42 @@ __all__ = [
     "IWAE",
     "VAE",
     "AnalyticKL",
+    "Data",
     "DataError",
     "DataSpec",
     "ElboxError",
+    "Evaluation",
     "Group",
     "IncompatibleError",
+    "Interrupted",
     "NonFiniteError",
     "Path",
     "Recipe",
     "Renyi",
     "Reparameterized",
+    "Run",
     "RunError",
     "Score",
     "SettingError",
     "ShapeError",
     "Terms",
+    "Training",
+    "as_examples",
+    "encode",
     "estimators",
+    "evaluate",
+    "fit",
+    "from_array",
     "likelihoods",
+    "load",
+    "load_run",
+    "log_likelihood",
     "nn",
     "objectives",
     "part",
     "posteriors",
     "priors",
     "recipes",
+    "resume",
     "schedules",
 ]

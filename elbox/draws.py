@@ -1,7 +1,7 @@
 r"""How posterior samples are drawn and scored: the choice by which gradient estimators differ.
 
-A draw takes a posterior, its context and a number of samples K, and returns z ~ q(z|x), [K, B, D], with log q(z|x), [K, B].
-The three draws give the same values; they differ in which gradients flow:
+A draw takes a posterior, its context and a number of samples K, and returns z ~ q(z|x), [K, B, D], with log q(z|x),
+[K, B]. The three draws give the same values; they differ in which gradients flow:
 
 | draw | z carries gradients | parameters of q in log q(z|x) carry gradients |
 |---|---|---|
@@ -12,7 +12,7 @@ The three draws give the same values; they differ in which gradients flow:
 
 from __future__ import annotations
 
-__all__ = ["Draw", "DrawFunction", "path", "reparameterized", "score"]
+__all__ = ["Draw", "DrawFunction", "path", "reparameterized", "sample", "score"]
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -104,6 +104,26 @@ def score(posterior: nn.Module, context: Any, samples: int) -> Draw:
     if isinstance(q, Delta):
         raise IncompatibleError("Score() needs a posterior with a density, and Delta has none; use Reparameterized()")
     z = q.sample((samples,)).detach()
+    return Draw(z, q.log_prob(z), q)
+
+
+def sample(posterior: nn.Module, context: Any, samples: int) -> Draw:
+    """Samples and log-densities for evaluation: any posterior, gradients wherever the posterior has them.
+
+    Arguments: as `reparameterized`; the posterior needs only `sample` and `log_prob`.
+
+    Example:
+        >>> import torch
+        >>> from elbox.nn import MLP
+        >>> from elbox.posteriors import DiagonalNormal
+        >>> sample(DiagonalNormal(MLP(5, [], (2, 2)), 2), torch.ones(3, 5), 4).z.shape
+        torch.Size([4, 3, 2])
+    """
+    q = posterior(context)
+    if hasattr(q, "rsample_and_log_prob"):
+        z, log_qz = q.rsample_and_log_prob((samples,))
+        return Draw(z, log_qz, q)
+    z = q.sample((samples,))
     return Draw(z, q.log_prob(z), q)
 
 

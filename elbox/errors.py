@@ -14,7 +14,9 @@ __all__ = [
 
 
 class ElboxError(ValueError):
-    """Base of every error that elbox raises for a mistake a user can mend. The command line turns it into exit code 2."""
+    """Base of every error that elbox raises for a mistake a user can mend. The command line turns it into exit code
+    2.
+    """
 
 
 class ShapeError(ElboxError):
@@ -26,7 +28,9 @@ class IncompatibleError(ElboxError):
 
 
 class DataError(ElboxError):
-    """The data cannot be read, or no likelihood here can describe them; the message names the file and the first offending row."""
+    """The data cannot be read, or no likelihood here can describe them; the message names the file and the first
+    offending row.
+    """
 
 
 class SettingError(ElboxError):

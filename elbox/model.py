@@ -24,8 +24,9 @@ class VAE(nn.Module):
     Reference: Kingma & Welling (2014), *Auto-encoding variational Bayes*, §2; Rezende et al. (2014), *Stochastic
     backpropagation*.
 
-    The parts are modules whose `forward(context)` returns a distribution. With a condition c (any tensor of batch shape [B]), the
-    prior sees c, the posterior (x, c) and the likelihood (z, c). Without prior and with a `Deterministic` posterior it is a plain
+    The parts are modules whose `forward(context)` returns a distribution. With a condition c (any tensor of batch
+    shape [B]), the prior sees c, the posterior (x, c) and the likelihood (z, c). Without prior and with a
+    `Deterministic` posterior it is a plain
     autoencoder: distortion only, no rate, nothing to sample.
 
     Arguments:
@@ -53,8 +54,8 @@ class VAE(nn.Module):
         if self.deterministic != (prior is None):
             got = "no prior" if prior is None else type(prior).__name__
             raise IncompatibleError(
-                f"got {got} with a {type(posterior).__name__} posterior; expected prior=None with a Deterministic posterior "
-                "(an autoencoder), or a prior such as StandardNormal with a posterior such as DiagonalNormal"
+                f"got {got} with a {type(posterior).__name__} posterior; expected prior=None with a Deterministic "
+                "posterior (an autoencoder), or a prior such as StandardNormal with a posterior such as DiagonalNormal"
             )
         self.prior, self.likelihood, self.posterior = prior, likelihood, posterior
 
@@ -78,7 +79,9 @@ class VAE(nn.Module):
         z, log_qz, q = draw(self.posterior, _join(x, c), samples)
         px = self.likelihood(_join(z, _repeat(c, samples)))
         if x.shape[1:] != px.event_shape:
-            raise ShapeError(f"got data of event shape {tuple(x.shape[1:])}; expected {tuple(px.event_shape)} as the likelihood")
+            raise ShapeError(
+                f"got data of event shape {tuple(x.shape[1:])}; expected {tuple(px.event_shape)} as the likelihood"
+            )
         if self.prior is None:
             return Terms(px.log_prob(x), {"z": Group(z, torch.zeros_like(log_qz), torch.zeros_like(log_qz), None, q)})
         p = self.prior(c)
@@ -135,13 +138,13 @@ class VAE(nn.Module):
             IncompatibleError: if the model is an autoencoder: it has no density.
         """
         self._needs_prior("log_prob")
-        log_w = self.terms(x, samples, c=c, draw=draws.score).log_w
+        log_w = self.terms(x, samples, c=c, draw=draws.sample).log_w
         return torch.logsumexp(log_w, 0) - math.log(samples)
 
     def _needs_prior(self, verb: str) -> nn.Module:
         if self.prior is None:
             raise IncompatibleError(
-                f"got {verb} on an autoencoder, which has no prior and no density; train a VAE instead, e.g. the recipe vae"
+                f"got {verb} on an autoencoder, which has no prior and no density; train a VAE instead, e.g. vae"
             )
         return self.prior
 

@@ -11,7 +11,7 @@ __all__ = ["part", "to_tree", "from_tree"]
 
 import functools
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from torch import nn
@@ -21,7 +21,9 @@ from elbox.errors import RunError
 T = TypeVar("T", bound=type)
 
 PARTS: dict[str, type] = {}
-ACTIVATIONS = {c.__name__: c for c in (nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Softplus)}
+ACTIVATIONS = {
+    c.__name__: c for c in (nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Softplus)
+}
 
 
 def name_of(cls: type) -> str:
@@ -32,7 +34,8 @@ def part(cls: T) -> T:
     """Class decorator: the object keeps its constructor's arguments in `.arguments` and can be saved.
 
     Arguments:
-        cls: A class whose constructor takes plain values, sequences, activations or other parts.
+        cls: A class whose constructor takes plain values, sequences, activations or other parts, none of them through
+            *args.
 
     Example:
         >>> import elbox
@@ -50,14 +53,30 @@ def part(cls: T) -> T:
     def remember(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
         if type(self) is cls:
-            bound = signature.bind(self, *args, **kwargs)
-            bound.apply_defaults()
-            object.__setattr__(self, "arguments", dict(list(bound.arguments.items())[1:]))
+            object.__setattr__(self, "arguments", _arguments(signature, self, *args, **kwargs))
 
     cls.__init__ = remember  # type: ignore[misc]
     if cls.__module__.split(".")[0] == "elbox":
         PARTS[name_of(cls)] = cls
     return cls
+
+
+def _arguments(signature: inspect.Signature, /, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """The arguments of a constructor by name, defaults included, those caught by **kwargs among them."""
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    found: dict[str, Any] = {}
+    for name, parameter in list(signature.parameters.items())[1:]:
+        value = bound.arguments[name]
+        if parameter.kind is parameter.VAR_KEYWORD:
+            found |= value
+        elif parameter.kind is not parameter.VAR_POSITIONAL:
+            found[name] = value
+        elif value:
+            raise RunError(
+                f"got {len(value)} arguments in *{name} of a part; expected each by its name, so that it can be saved"
+            )
+    return found
 
 
 def to_tree(value: Any, seen: dict[int, int] | None = None) -> Any:
@@ -81,10 +100,8 @@ def to_tree(value: Any, seen: dict[int, int] | None = None) -> Any:
         return [to_tree(v, seen) for v in value]
     if isinstance(value, dict):
         return {"dict": {k: to_tree(v, seen) for k, v in value.items()}}
-    if isinstance(value, type) and ACTIVATIONS.get(value.__name__) is value:
-        return {"activation": value.__name__}
-    if isinstance(value, type) and name_of(value) in PARTS:
-        return {"class": name_of(value)}
+    if isinstance(value, type):
+        return _class(value)
     if id(value) in seen:  # one object in two places (a VampPrior holds the posterior) stays one object
         return {"same": seen[id(value)]}
     if not hasattr(value, "arguments"):
@@ -132,9 +149,17 @@ def _build(tree: Any, known: dict[str, type], made: dict[int, Any]) -> Any:
     return obj
 
 
-def _known(name: Any, known: dict[str, type]) -> type:
+def _class(cls: type) -> dict[str, str]:
+    if cls in ACTIVATIONS.values():
+        return {"activation": cls.__name__}
+    if name_of(cls) in PARTS:
+        return {"class": name_of(cls)}
+    raise RunError(f"got the class {name_of(cls)} as a setting to save; expected an activation or a part of elbox")
+
+
+def _known(name: Any, known: Mapping[str, type]) -> type:
     if name not in known:
         raise RunError(
-            f"got the class {name!r} in a saved model; expected a part of elbox: if you trust it, hand it in as allow=[...]"
+            f"got the class {name!r} in a saved model; expected a part of elbox: if you trust it, use allow=[...]"
         )
     return known[name]

@@ -1,7 +1,7 @@
 r"""Schedules: values that change during training, as functions of the fraction of the run that is done.
 
-A schedule never speaks of epochs or steps: with 5 epochs or 500, a warm-up reaches its final value (a fraction `over` of
-the run). Each is a callable t ↦ value for t in [0, 1]; t may be a tensor, so that a compiled step follows it.
+A schedule never speaks of epochs or steps: with 5 epochs or 500, a warm-up reaches its final value (a fraction `over`
+of the run). Each is a callable t ↦ value for t in [0, 1]; t may be a tensor, so that a compiled step follows it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ class Schedule(ABC):
 @part
 class Constant(Schedule):
     """v(t) = value.
+
+    Arguments:
+        value: The value.
 
     Example:
         >>> Constant(0.5)(torch.tensor(0.3))

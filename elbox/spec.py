@@ -24,7 +24,8 @@ class DataSpec:
 
     Arguments:
         event_shape: Shape of one example: `(D,)` for a table row, `(C, H, W)` for an image.
-        kind: `"binary"` (values 0, 1), `"levels"` (ordered integers 0 … levels − 1), `"real"`, or `"count"` (integers ≥ 0).
+        kind: `"binary"` (values 0, 1), `"levels"` (ordered integers 0 … levels − 1), `"real"`, or `"count"` (integers
+            ≥ 0).
         levels: Number of levels, for kind `"levels"` only (256 for bytes).
         offset: Typical location of the training values: one number, or one for each of the \(D\) flattened dimensions.
         scale: Typical spread (> 0), like `offset`.
@@ -52,13 +53,17 @@ class DataSpec:
         if not self.event_shape or min(self.event_shape) < 1:
             raise DataError(f"got event shape {self.event_shape}; expected at least one dimension, each of size ≥ 1")
         if (self.kind == "levels") != (self.levels >= 2):
-            raise DataError(f"got kind {self.kind!r} with levels={self.levels}; expected levels ≥ 2 for kind 'levels', else 0")
+            raise DataError(
+                f"got kind {self.kind!r} with levels={self.levels}; expected levels ≥ 2 for kind 'levels', else 0"
+            )
         for name in ("offset", "scale"):
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != self.dims:
                 raise DataError(f"got {len(value)} values of {name}; expected 1 or {self.dims}, one for each dimension")
         if min(self.scale if isinstance(self.scale, tuple) else (self.scale,)) <= 0:
-            raise DataError("got a scale that is not positive: a column is constant; drop it, it carries no information")
+            raise DataError(
+                "got a scale that is not positive: a column is constant; drop it, it carries no information"
+            )
 
     @property
     def dims(self) -> int:
@@ -77,5 +82,5 @@ class DataSpec:
     @classmethod
     def from_json(cls, d: dict[str, Any]) -> DataSpec:
         """The spec that `to_json` described."""
-        as_tuple = {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}
-        return cls(**as_tuple)
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}
+        return cls(**values)

@@ -45,6 +45,14 @@ class Group:
         """KL(q(z|x) ‖ p(z)), [B], nats: in closed form where an estimator put it, else the mean over the K samples."""
         return (self.log_qz - self.log_pz).mean(0) if self.kl is None else self.kl
 
+    def with_kl(self) -> Group:
+        """The same group with its KL in closed form; a deterministic code has none and stays as it is.
+
+        Raises:
+            NotImplementedError: if torch knows no closed form for the two distributions.
+        """
+        return self if self.prior is None else replace(self, kl=kl_divergence(self.posterior, self.prior))
+
     def rate_per_dimension(self) -> Tensor:
         r"""KL(q(z_d|x) ‖ p(z_d)) for each latent dimension, [B, D], nats; sums to `rate`.
 

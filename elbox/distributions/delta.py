@@ -7,13 +7,14 @@ __all__ = ["Delta"]
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
+from torch.types import _size
 
 
 class Delta(Distribution):
     r"""All mass at one point: P(z = value) = 1, a probability and not a density.
 
-    `log_prob(value)` is 0 (and −∞ elsewhere) with respect to counting measure at that point, so an autoencoder has no rate;
-    no KL to a continuous prior is finite.
+    `log_prob(value)` is 0 (and −∞ elsewhere) with respect to counting measure at that point, so an autoencoder has no
+    rate; no KL to a continuous prior is finite.
 
     Arguments:
         value: The point, [*batch, *event].
@@ -36,7 +37,7 @@ class Delta(Distribution):
     def mean(self) -> Tensor:
         return self.value
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's own signature)
+    def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 (torch's own signature)
         return self.value.expand(*sample_shape, *self.value.shape)
 
     def log_prob(self, value: Tensor) -> Tensor:

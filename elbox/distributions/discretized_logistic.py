@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Distribution, constraints
+from torch.types import _size
 
 
 class DiscretizedLogistic(Distribution):
@@ -42,7 +43,7 @@ class DiscretizedLogistic(Distribution):
         super().__init__(self.loc.shape, validate_args=False)
 
     @constraints.dependent_property(is_discrete=True, event_dim=0)
-    def support(self) -> constraints.Constraint:  # type: ignore[override]
+    def support(self) -> constraints.Constraint:
         return constraints.integer_interval(0, self.levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ class DiscretizedLogistic(Distribution):
         return torch.where(value <= 0, below, torch.where(value >= self.levels - 1, above, inside))
 
     @torch.no_grad()
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's own signature)
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 (torch's own signature)
         u = torch.rand(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         return (self.loc + self.scale * torch.logit(u, eps=1e-7)).round().clamp(0, self.levels - 1)
 

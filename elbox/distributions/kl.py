@@ -13,7 +13,8 @@ from torch.distributions import Independent, MultivariateNormal, Normal, registe
 def _kl_full_diagonal(q: MultivariateNormal, p: Independent) -> Tensor:
     r"""KL(N(μ, LLᵀ) ‖ N(m, diag s²)) = ½ Σ_d [ (LLᵀ)_dd/s_d² + (μ_d − m_d)²/s_d² − 1 + log s_d² ] − Σ_d log L_dd.
 
-    Reference: Kingma & Welling (2019), *An introduction to variational autoencoders*, §2.5.1 (full-covariance posterior).
+    Reference: Kingma & Welling (2019), *An introduction to variational autoencoders*, §2.5.1 (full-covariance
+    posterior).
     """
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError

@@ -1,5 +1,5 @@
-"""Gradient estimators: they turn (model, x, objective) into a scalar whose value is the negative mean objective and whose
-gradient is an unbiased estimate of its gradient."""
+"""Gradient estimators: they turn (model, x, objective) into a scalar whose value is the negative mean objective and
+whose gradient is an unbiased estimate of its gradient."""
 
 from elbox.estimators.analytic_kl import AnalyticKL
 from elbox.estimators.base import Estimate, Estimator

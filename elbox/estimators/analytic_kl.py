@@ -4,10 +4,7 @@ from __future__ import annotations
 
 __all__ = ["AnalyticKL"]
 
-from dataclasses import replace
-
 from torch import Tensor
-from torch.distributions import kl_divergence
 
 from elbox import draws
 from elbox.errors import IncompatibleError
@@ -21,7 +18,8 @@ from elbox.terms import Group, Terms
 class AnalyticKL(Estimator):
     r"""Reparameterised distortion, KL(q(z|x) ‖ p(z)) in closed form: SGVB estimator B, less noisy than A.
 
-    Fits objectives that see the latent variables only through the rate, and pairs of posterior and prior with a closed-form KL.
+    Fits objectives that see the latent variables only through the rate, and pairs of posterior and prior with a
+    closed-form KL.
 
     Reference: Kingma & Welling (2014), *Auto-encoding variational Bayes*, eq. 7 and appendix B.
 
@@ -42,8 +40,8 @@ class AnalyticKL(Estimator):
     def check(self, objective: Objective) -> None:
         if not objective.uses_rate:
             raise IncompatibleError(
-                f"AnalyticKL needs an objective of the rate, and {type(objective).__name__} is one of importance weights; "
-                "use Path() or Reparameterized(), or AnalyticKL() with ELBO()"
+                f"AnalyticKL needs an objective of the rate, and {type(objective).__name__} is one of importance "
+                "weights; use Path() or Reparameterized(), or AnalyticKL() with ELBO()"
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
@@ -53,14 +51,11 @@ class AnalyticKL(Estimator):
 
 
 def _with_kl(group: Group) -> Group:
-    if group.prior is None:  # a deterministic code has no rate
-        return group
     try:
-        kl = kl_divergence(group.posterior, group.prior)
+        return group.with_kl()
     except NotImplementedError:
         q, p = type(group.posterior).__name__, type(group.prior).__name__
         raise IncompatibleError(
-            f"AnalyticKL needs a closed-form KL(posterior ‖ prior), and there is none for the distributions ({q}, {p}); "
-            "use Reparameterized() or Path(), or a StandardNormal prior with a DiagonalNormal posterior"
+            f"AnalyticKL needs a closed-form KL(posterior ‖ prior), and there is none for the distributions "
+            f"({q}, {p}); use Reparameterized() or Path(), or a StandardNormal prior with a DiagonalNormal posterior"
         ) from None
-    return replace(group, kl=kl)

@@ -26,8 +26,8 @@ class Estimate(NamedTuple):
 class Estimator(ABC):
     r"""Estimates the gradient of the mean of an objective over a batch.
 
-    Subclasses choose how posterior samples are drawn and what is differentiated. The contract, tested for every legal pair:
-    `loss` equals −mean(objective), and E[∇ loss] = −∇ E[mean(objective)] for all parameters.
+    Subclasses choose how posterior samples are drawn and what is differentiated. The contract, tested for every legal
+    pair: `loss` equals −mean(objective), and E[∇ loss] = −∇ E[mean(objective)] for all parameters.
     """
 
     @property
@@ -68,5 +68,5 @@ class Estimator(ABC):
                 f"{type(objective).__name__} needs importance weights, and a deterministic posterior has no density; "
                 "use ELBO()"
             )
-        terms = model.terms(x, objective.samples, c=c, draw=self.draw)
+        terms: Terms = model.terms(x, objective.samples, c=c, draw=self.draw)  # type: ignore[operator]
         return self.estimate(objective, terms, progress)

@@ -19,8 +19,8 @@ from elbox.terms import Terms
 def scale_gradient(value: Tensor, z: Tensor, scale: Tensor) -> Tensor:
     """`value` as it is, but any gradient that reaches z, [K, B, ...], is multiplied by `scale`, [K, B].
 
-    A hook, because the scale is known only after z was used. Dynamo cannot trace hooks on intermediate tensors; as one opaque
-    call in the graph it reaches the tracer of the backward pass, which follows the hook like any operation.
+    A hook, because the scale is known only after z was used. Dynamo cannot trace hooks on intermediate tensors; as one
+    opaque call in the graph it reaches the tracer of the backward pass, which follows the hook like any operation.
     """
     if z.requires_grad:
         factor = scale.detach().reshape(*scale.shape, *(1 for _ in range(z.dim() - scale.dim())))
@@ -30,14 +30,16 @@ def scale_gradient(value: Tensor, z: Tensor, scale: Tensor) -> Tensor:
 
 @part
 class Path(Estimator):
-    r"""Only the path z(φ) carries gradients to the posterior's parameters φ; the score of q is dropped, or reparameterised again.
+    r"""Only the path z(φ) carries gradients to the posterior's parameters φ; the score of q is dropped, or
+    reparameterised again.
 
-    log q(z|x) is evaluated with φ held fixed, and the gradient that reaches sample z_k of example b is multiplied by the
-    objective's `path_scale`: 1 for the ELBO (*sticking the landing*: no variance at the optimum), α + (1 − α) ŵ_kb for the Rényi
-    bounds (DReG for IWAE: the signal-to-noise ratio does not fall with K). Parameters of prior and likelihood are not affected.
+    log q(z|x) is evaluated with φ held fixed, and the gradient that reaches sample z_k of example b is multiplied by
+    the objective's `path_scale`: 1 for the ELBO (*sticking the landing*: no variance at the optimum), α + (1 − α) ŵ_kb
+    for the Rényi bounds (DReG for IWAE: the signal-to-noise ratio does not fall with K). Parameters of prior and
+    likelihood are not affected.
 
-    Reference: Roeder, Wu & Duvenaud (2017), *Sticking the landing*, eq. 6; Tucker et al. (2019), *Doubly reparameterized
-    gradient estimators*, eq. 8.
+    Reference: Roeder, Wu & Duvenaud (2017), *Sticking the landing*, eq. 6; Tucker et al. (2019), *Doubly
+    reparameterized gradient estimators*, eq. 8.
 
     Raises:
         IncompatibleError: if the objective is not separable, or the posterior has no reparameterised sampler.
@@ -56,8 +58,8 @@ class Path(Estimator):
     def check(self, objective: Objective) -> None:
         if not objective.separable:
             raise IncompatibleError(
-                f"Path needs an objective that is smooth in each example's log-densities, and {type(objective).__name__} "
-                "with free bits or a capacity is not; use AnalyticKL() or Reparameterized()"
+                f"Path needs an objective that is smooth in each example's log-densities, and "
+                f"{type(objective).__name__} with free bits or a capacity is not; use AnalyticKL() or Reparameterized()"
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:

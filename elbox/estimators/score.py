@@ -19,12 +19,13 @@ from elbox.terms import Terms
 class Score(Estimator):
     r"""∇ E_q[F] = E_q[ Σ_k (F − F_{−k}) ∇ log q(z_k|x) + ∇F ], F_{−k} the same objective without sample k.
 
-    The leave-one-out value does not depend on z_k, so it is a baseline that leaves the estimate unbiased. For the ELBO this is
-    REINFORCE with the mean of the other samples as baseline; for IWAE it is VIMCO with another stand-in for the sample left out.
-    Works for discrete latents.
+    The leave-one-out value does not depend on z_k, so it is a baseline that leaves the estimate unbiased. For the ELBO
+    this is REINFORCE with the mean of the other samples as baseline; for IWAE it is VIMCO with another stand-in for
+    the sample left out. Works for discrete latents.
 
-    Reference: Williams (1992), *Simple statistical gradient-following algorithms*, §4; Mnih & Rezende (2016), *Variational
-    inference for Monte Carlo objectives*, eq. 10; Kool et al. (2019), *Buy 4 REINFORCE samples, get a baseline for free!*
+    Reference: Williams (1992), *Simple statistical gradient-following algorithms*, §4; Mnih & Rezende (2016),
+    *Variational inference for Monte Carlo objectives*, eq. 10; Kool et al. (2019), *Buy 4 REINFORCE samples, get a
+    baseline for free!*
 
     Raises:
         IncompatibleError: if the objective is not separable or has fewer than 2 samples.
@@ -57,6 +58,6 @@ class Score(Estimator):
         value = objective(terms, progress)  # F, [B]
         with torch.no_grad():
             others = objective(terms.leave_one_out(), progress).unflatten(0, terms.log_px.shape)  # F_{-k}, [K, B]
-        log_q = sum(group.log_qz for group in terms.groups.values())
+        log_q = torch.stack([group.log_qz for group in terms.groups.values()]).sum(0)
         weighted = ((value.detach() - others) * (log_q - log_q.detach())).sum(0)  # value 0, gradient of the score
         return Estimate(-(value + weighted).mean(), value, terms)

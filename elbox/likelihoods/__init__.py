@@ -1,7 +1,7 @@
 """Likelihoods p(x|z): modules whose `forward(z)`, or `forward((z, c))` with a condition, returns a distribution over x.
 
-Every class here has `kinds`, the kinds of data it can describe, `output_shape(spec)`, the shape that its network must put
-out, and `for_data(net, spec)`, which makes it for given data.
+Every class here has `kinds`, the kinds of data it can describe, `output_shape(spec)`, the shape that its network must
+put out, and `for_data(net, spec)`, which makes it for given data.
 """
 
 from elbox.likelihoods.bernoulli import Bernoulli

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
+from torch.types import _size
 
 from elbox.likelihoods.base import Likelihood
 from elbox.parts import part
@@ -21,7 +22,7 @@ class _Levels(torch.distributions.Categorical):
     def log_prob(self, value: Tensor) -> Tensor:
         return super().log_prob(value.long())
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's own signature)
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 (torch's own signature)
         return super().sample(sample_shape).to(self.logits.dtype)
 
     @property
@@ -68,4 +69,6 @@ class Categorical(Likelihood):
     def forward(self, c: Any = None) -> Distribution:
         logits = self.net(c)
         dims = self.event_dims(c, logits) - 1
-        return Independent(_Levels(logits=logits.movedim(-dims - 1, -1), validate_args=False), dims, validate_args=False)
+        return Independent(
+            _Levels(logits=logits.movedim(-dims - 1, -1), validate_args=False), dims, validate_args=False
+        )

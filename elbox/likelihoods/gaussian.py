@@ -1,7 +1,7 @@
 r"""Gaussian likelihoods, for real-valued data: with a fixed, one learned, or a predicted variance.
 
-The network works in standardised units: mean = offset + scale · net(z), and σ is a multiple of `scale`, so that the density
-is that of the data in their own units whatever those are.
+The network works in standardised units: mean = offset + scale · net(z), and σ is a multiple of `scale`, so that the
+density is that of the data in their own units whatever those are.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ class FixedGaussian(Likelihood):
 class Gaussian(Likelihood):
     r"""p(x|z) = N(x; μ(z), σ² diag(scale²)) with one learned σ for all dimensions, in units of `scale`.
 
-    The default for real-valued data: at the optimum σ² is the mean squared error, so no weight between reconstruction and
-    rate has to be chosen. With an affine network, one `scale` and a normal posterior it is probabilistic PCA.
+    The default for real-valued data: at the optimum σ² is the mean squared error, so no weight between reconstruction
+    and rate has to be chosen. With an affine network, one `scale` and a normal posterior it is probabilistic PCA.
 
-    Reference: Rybkin et al. (2021), *Simple and effective VAE training with calibrated decoders*, §3.1; Tipping & Bishop
-    (1999), *Probabilistic principal component analysis*, eq. 2.
+    Reference: Rybkin et al. (2021), *Simple and effective VAE training with calibrated decoders*, §3.1; Tipping &
+    Bishop (1999), *Probabilistic principal component analysis*, eq. 2.
 
     Arguments:
         net: Network z → standardised mean, of the event's shape; μ = offset + scale · net(z).
@@ -125,8 +125,9 @@ class Gaussian(Likelihood):
 class PredictedGaussian(Likelihood):
     r"""p(x|z) = N(x; μ(z), diag σ²(z)): the network puts out the mean and log σ of every dimension.
 
-    A density is unbounded where a dimension can be predicted exactly (constant pixels): there σ runs to its floor e^{−10} · scale
-    and the bound with it. Prefer `Gaussian`, or `DiscretizedLogistic` for levels, unless the noise really varies.
+    A density is unbounded where a dimension can be predicted exactly (constant pixels): there σ runs to its floor
+    e^{−10} · scale and the bound with it. Prefer `Gaussian`, or `DiscretizedLogistic` for levels, unless the noise
+    really varies.
 
     Reference: Kingma & Welling (2014), *Auto-encoding variational Bayes*, eq. 12.
 

@@ -1,10 +1,13 @@
-"""Convolutional networks for images of any size ≥ 8: a strided encoder and a residual, bilinearly up-sampling decoder."""
+"""Convolutional networks for images of any size ≥ 8: a strided encoder and a residual, bilinearly up-sampling
+decoder.
+"""
 
 from __future__ import annotations
 
 __all__ = ["ConvEncoder", "ConvDecoder"]
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -17,7 +20,9 @@ from elbox.parts import part
 
 
 def sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
-    """Sizes of the feature maps from the image down, each half of the one before, rounded up as a strided convolution does."""
+    """Sizes of the feature maps from the image down, each half of the one before, rounded up as a strided convolution
+    does.
+    """
     out = [(height, width)]
     for _ in range(levels):
         out.append(((out[-1][0] + 1) // 2, (out[-1][1] + 1) // 2))
@@ -39,7 +44,8 @@ class ConvEncoder(nn.Module):
     Shapes:
         input [..., C, H, W] (or a pair with c [..., context]) → output [..., *outputs].
 
-    Reference: Radford et al. (2016), *Unsupervised representation learning with DCGANs*, §3 (strides instead of pooling).
+    Reference: Radford et al. (2016), *Unsupervised representation learning with DCGANs*, §3 (strides instead of
+    pooling).
 
     Raises:
         ShapeError: if the image is not of shape (C, H, W) with H, W ≥ 8, or an input is of another shape.
@@ -62,9 +68,7 @@ class ConvEncoder(nn.Module):
         self.image, self.outputs = _image(image), (outputs,) if isinstance(outputs, int) else tuple(outputs)
         self.standardize = Standardize(self.image, offset, scale)
         widths = [self.image[0], *channels]
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths))
         height, width = sizes(*self.image[1:], len(channels))[-1]
         self.head = nn.Linear(widths[-1] * height * width + context, prod(self.outputs))
 
@@ -81,7 +85,9 @@ class ConvEncoder(nn.Module):
 
 
 class Residual(nn.Module):
-    """h + conv(SiLU(conv(SiLU(h)))), the last convolution starting at 0 (Fixup), so that the block starts as the identity."""
+    """h + conv(SiLU(conv(SiLU(h)))), the last convolution starting at 0 (Fixup), so that the block starts as the
+    identity.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -94,7 +100,8 @@ class Residual(nn.Module):
 
 @part
 class ConvDecoder(nn.Module):
-    r"""The mirror image of `ConvEncoder`: an affine map, then (residual block, bilinear up-sampling, convolution) per level.
+    r"""The mirror image of `ConvEncoder`: an affine map, then (residual block, bilinear up-sampling, convolution) per
+    level.
 
     Bilinear up-sampling followed by a convolution leaves no checkerboard, unlike a transposed convolution.
 

@@ -21,8 +21,8 @@ class Objective(ABC):
         samples: Number K of posterior samples for each example.
         uses_rate: Whether it sees the latent variables only through the rate, so that a closed-form KL may stand in for
             samples of log q(z|x) − log p(z) (`AnalyticKL`).
-        separable: Whether it is, for each example alone, a smooth function of the log-densities, so that `Path` and `Score`
-            may treat examples and samples one by one.
+        separable: Whether it is, for each example alone, a smooth function of the log-densities, so that `Path` and
+            `Score` may treat examples and samples one by one.
     """
 
     samples: int = 1

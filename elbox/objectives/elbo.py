@@ -21,9 +21,9 @@ class ELBO(Objective):
     r"""E_q[log p(x|z)] − β · KL(q(z|x) ‖ p(z)), a lower bound on log p(x) for β ≥ 1.
 
     - `beta` ≠ 1 weighs the rate: the β-VAE (Higgins et al., 2017, eq. 4), or a warm-up with a schedule.
-    - `free_bits` = λ > 0 replaces the rate by Σ_j max(λ, mean over the batch of KL_j), with one j for each group of latent
-      variables or, with `per_dimension`, for each dimension (Kingma et al., 2016, eq. 15, *free bits*). The maximum is of the
-      rate as the estimator gives it: exact with `AnalyticKL`, of the sampled rate otherwise.
+    - `free_bits` = λ > 0 replaces the rate by Σ_j max(λ, mean over the batch of KL_j), with one j for each group of
+      latent variables or, with `per_dimension`, for each dimension (Kingma et al., 2016, eq. 15, *free bits*). The
+      maximum is of the rate as the estimator gives it: exact with `AnalyticKL`, of the sampled rate otherwise.
     - `capacity` = C replaces the rate by |KL − C| (Burgess et al., 2018, eq. 8; there β is called γ).
 
     Reference: Kingma & Welling (2014), *Auto-encoding variational Bayes*, eq. 3, 6 and 7.

@@ -22,8 +22,8 @@ class Renyi(Objective):
     α → 1 is the ELBO, α = 0 the importance-weighted bound; for 0 ≤ α the value is at most log p(x) in expectation.
 
     Path-derivative scale. With normalised weights ŵ_k = softmax_k((1 − α) log w_k) the score term that remains after
-    reparameterisation, −E Σ_k ŵ_k ∇_φ log q(z_k|x), reparameterised once more, leaves ŵ_k (α + (1 − α) ŵ_k) ∂ log w_k/∂z_k as
-    the whole gradient along the path: the bound's own ŵ_k times `path_scale`.
+    reparameterisation, −E Σ_k ŵ_k ∇_φ log q(z_k|x), reparameterised once more, leaves ŵ_k (α + (1 − α) ŵ_k) ∂ log
+    w_k/∂z_k as the whole gradient along the path: the bound's own ŵ_k times `path_scale`.
 
     Reference: Li & Turner (2016), *Rényi divergence variational inference*, eq. 9; Tucker et al. (2019), *Doubly
     reparameterized gradient estimators*, eq. 8 and appendix 8.4.

@@ -45,7 +45,9 @@ class Corrupted(LazyDistribution):
         torch.Size([3, 2])
     """
 
-    def __init__(self, posterior: LazyDistribution, masking: float = 0.0, noise: float = 0.0, blank: float = 0.0) -> None:
+    def __init__(
+        self, posterior: LazyDistribution, masking: float = 0.0, noise: float = 0.0, blank: float = 0.0
+    ) -> None:
         super().__init__()
         if not 0 <= masking < 1 or noise < 0:
             raise SettingError(f"got masking={masking}, noise={noise}; expected 0 ≤ masking < 1 and noise ≥ 0")

@@ -52,8 +52,8 @@ class DiagonalNormal(LazyDistribution):
         h = self.net(c)
         if h.shape[-2:] != self.output_shape(self.latent):
             raise ShapeError(
-                f"got a network output of shape {tuple(h.shape)} for DiagonalNormal; expected its last dimensions to be "
-                f"{self.output_shape(self.latent)}: make the network with DiagonalNormal.output_shape({self.latent})"
+                f"got a network output of shape {tuple(h.shape)} for DiagonalNormal; expected its last dimensions to "
+                f"be {self.output_shape(self.latent)}: make the network with DiagonalNormal.output_shape({self.latent})"
             )
         mean, log_scale = h.unbind(-2)
         return diagonal_normal(mean, soft_clip(log_scale).exp())

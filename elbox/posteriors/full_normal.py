@@ -25,7 +25,8 @@ class FullNormal(LazyDistribution):
     Reference: Kingma & Welling (2019), *An introduction to variational autoencoders*, §2.5.1 and algorithm 2.
 
     Arguments:
-        net: Network with output shape `FullNormal.output_shape(latent)`: μ, s with σ = exp(soft_clip(s)), and L' row by row.
+        net: Network with output shape `FullNormal.output_shape(latent)`: μ, s with σ = exp(soft_clip(s)), and L' row
+            by row.
         latent: Dimension D of z.
 
     Shapes:

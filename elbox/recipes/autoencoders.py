@@ -75,6 +75,4 @@ def dae(
         0.5
     """
     plain = ae(data, latent, hidden, activation, likelihood).model
-    return Recipe(
-        VAE(None, plain.likelihood, Corrupted(plain.posterior, masking, noise)), ELBO(), Reparameterized()
-    )
+    return Recipe(VAE(None, plain.likelihood, Corrupted(plain.posterior, masking, noise)), ELBO(), Reparameterized())

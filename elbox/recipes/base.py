@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["RECIPES", "Recipe", "recipe", "default_likelihood"]
+__all__ = ["RECIPES", "Recipe", "check_settings", "default_likelihood", "named", "recipe", "settings_of", "shown"]
 
 import functools
 import inspect
-from collections.abc import Callable
+import math
+import types
+import typing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +23,11 @@ from elbox.estimators import Estimator
 from elbox.likelihoods.base import DEFAULTS, Likelihood
 from elbox.model import VAE
 from elbox.objectives import Objective
-from elbox.parts import from_tree, to_tree
+from elbox.parts import ACTIVATIONS, from_tree, to_tree
 from elbox.spec import DataSpec
 
 RECIPES: dict[str, Callable[..., Recipe]] = {}
+_outer_seed: ContextVar[int | None] = ContextVar("_outer_seed", default=None)  # while a recipe is being made
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,8 @@ class Recipe:
         objective: What training maximises.
         estimator: How its gradient is estimated.
 
-    `name` and `settings` are those of the recipe function that made it; `dataclasses.replace(recipe, estimator=...)` changes a part
-    and drops them, and the recipe is then saved part by part.
+    `name` and `settings` are those of the recipe function that made it; `dataclasses.replace(recipe, estimator=...)`
+    changes a part and drops them, and the recipe is then saved part by part.
 
     Example:
         >>> import elbox
@@ -73,22 +79,35 @@ class Recipe:
         return named(d["recipe"])(spec, **from_tree({"dict": d["settings"]}, allow))
 
 
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeds torch, and tells recipes called inside."""
+    torch.manual_seed(seed)
+    token = _outer_seed.set(seed)
+    try:
+        yield
+    finally:
+        _outer_seed.reset(token)
+
+
 def recipe(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
     """Decorator: enters a recipe in `RECIPES`, captures its settings, and seeds it before any parameter is made.
 
-    The decorated function takes one more setting, `seed`: the same seed gives the same initial weights, whatever was drawn before.
+    The decorated function takes one more setting, `seed` (default 0): the same seed gives the same initial weights,
+    whatever was drawn before. A recipe that calls another hands its seed down.
     """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def captured(spec: DataSpec, *args: Any, seed: int = 0, **kwargs: Any) -> Recipe:
-        _known_settings(function.__name__, signature, kwargs)
-        bound = signature.bind(spec, *args, **kwargs)
+    def captured(data: DataSpec, *args: Any, seed: int | None = None, **kwargs: Any) -> Recipe:
+        number = _outer_seed.get() or 0 if seed is None else seed
+        bound = signature.bind_partial(data, *args)
+        check_settings(function, dict(list(bound.arguments.items())[1:]) | kwargs | {"seed": number})
+        bound = signature.bind(data, *args, **kwargs)
         bound.apply_defaults()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with torch.random.fork_rng(), _seeded(number):
             made = function(*bound.args, **bound.kwargs)
-        settings = dict(list(bound.arguments.items())[1:]) | {"seed": seed}
+        settings = dict(list(bound.arguments.items())[1:]) | {"seed": number}
         object.__setattr__(made, "name", function.__name__)
         object.__setattr__(made, "settings", settings)
         return made
@@ -120,9 +139,64 @@ def default_likelihood(spec: DataSpec, chosen: type[Likelihood] | None = None) -
     return cls
 
 
-def _known_settings(name: str, signature: inspect.Signature, given: dict[str, Any]) -> None:
-    known = {k: p.default for k, p in list(signature.parameters.items())[1:]} | {"seed": 0}
-    for key in given:
+def settings_of(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """The settings of a recipe: name → (type hint, default)."""
+    inner = inspect.unwrap(function)
+    hints = typing.get_type_hints(inner)
+    parameters = list(inspect.signature(inner).parameters.items())[1:]
+    return {name: (hints[name], p.default) for name, p in parameters} | {"seed": (int, 0)}
+
+
+def check_settings(function: Callable[..., Any], given: dict[str, Any]) -> None:
+    """Refuse settings that a recipe does not have, or of the wrong type.
+
+    Raises:
+        SettingError: listing the valid settings with their defaults.
+    """
+    known, name = settings_of(function), function.__name__
+    valid = ", ".join(f"{k}={shown(default)}" for k, (_, default) in known.items())
+    for key, value in given.items():
         if key not in known:
-            valid = ", ".join(f"{k}={v.__name__ if isinstance(v, type) else v!r}" for k, v in known.items())
             raise SettingError(f"got the setting {key!r} for the recipe {name}; expected one of {valid}")
+        if not (_fits(value, known[key][0]) or (key == "seed" and value == 0)):
+            raise SettingError(
+                f"got {key}={shown(value)} for the recipe {name}; expected {_wanted(known[key][0])}: its settings "
+                f"are {valid}"
+            )
+
+
+def shown(value: Any) -> str:
+    """A setting as a user would type it."""
+    if isinstance(value, type):
+        return value.__name__
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value)) or "()"
+    return str(value)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, h) for h in arguments)
+    if origin is type:
+        return isinstance(value, type) and issubclass(value, arguments[0])
+    if origin is not None:  # a sequence
+        return isinstance(value, list | tuple) and all(_fits(v, arguments[0]) for v in value)
+    if hint is int:  # every whole number here counts something
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, hint) if hint is not None else value is None
+
+
+def _wanted(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_wanted(h) for h in arguments)
+    if origin is type:
+        choices = likelihoods.__all__ if arguments[0] is Likelihood else ACTIVATIONS
+        return f"the name of one of {', '.join(choices)}"
+    if origin is not None:
+        return "whole numbers such as 200,200"
+    plain = {int: "a whole number ≥ 1", float: "a number", type(None): "none"}
+    return plain.get(hint, f"a {hint.__name__}")

@@ -33,7 +33,8 @@ def vae(
 ) -> Recipe:
     r"""The variational autoencoder of Kingma & Welling (2014), with MLPs: 784-400-20 on MNIST.
 
-    p(z) = N(0, I), q(z|x) = N(μ(x), diag σ²(x)), maximising the ELBO with the KL in closed form (their estimator B, eq. 10).
+    p(z) = N(0, I), q(z|x) = N(μ(x), diag σ²(x)), maximising the ELBO with the KL in closed form (their estimator B,
+    eq. 10).
 
     Arguments:
         data: Shape and kind of the data.
@@ -153,11 +154,13 @@ def vae_full_covariance(
 def linear_vae(data: DataSpec, latent: int = 2) -> Recipe:
     r"""The linear VAE, p(x|z) = N(Wz + μ, σ²I): at its optimum probabilistic PCA, whose likelihood is known exactly.
 
-    Lucas et al. (2019), *Don't blame the ELBO!*, theorem 1: the ELBO has no spurious local maxima and its maximum is the maximum of
-    the marginal likelihood of Tipping & Bishop (1999), eq. 8. On levels or counts it is a density of the integers as real numbers.
+    Lucas et al. (2019), *Don't blame the ELBO!*, theorem 1: the ELBO has no spurious local maxima and its maximum is
+    the maximum of the marginal likelihood of Tipping & Bishop (1999), eq. 8. On levels or counts it is a density of
+    the integers as real numbers.
 
     Arguments:
-        data: Shape and kind of the data; one spread for all dimensions, so that the noise is isotropic in the data's units.
+        data: Shape and kind of the data; one spread for all dimensions, so that the noise is isotropic in the data's
+            units.
         latent: Dimension of z, the number of principal components.
 
     Example:

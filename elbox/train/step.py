@@ -21,7 +21,8 @@ class Step(nn.Module):
         prepare: Raw rows → model input, such as float conversion or dynamic binarisation.
 
     Shapes:
-        batch [B, *event] → (loss [], logs of scalars in nats: elbo, distortion, rate, and rate/<group> for each of several groups).
+        batch [B, *event] → (loss [], logs of scalars in nats: elbo, distortion, rate, and rate/<group> for each of
+        several groups).
 
     Example:
         >>> import elbox

@@ -1,0 +1,82 @@
+"""The command line: the only package that parses text."""
+
+from __future__ import annotations
+
+__all__ = ["COMMANDS", "main"]
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from elbox.cli.about import data, recipes, show
+from elbox.cli.codes import decode, encode, score
+from elbox.cli.evaluate import evaluate, report
+from elbox.cli.fit import fit, resume
+from elbox.cli.pictures import interpolate, reconstruct, sample
+from elbox.errors import ElboxError
+from elbox.runs import Interrupted
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "fit": fit,
+    "resume": resume,
+    "evaluate": evaluate,
+    "sample": sample,
+    "reconstruct": reconstruct,
+    "encode": encode,
+    "decode": decode,
+    "score": score,
+    "interpolate": interpolate,
+    "report": report,
+    "recipes": recipes,
+    "data": data,
+    "show": show,
+}
+
+
+def application() -> typer.Typer:
+    """The Typer application with all commands."""
+    app = typer.Typer(
+        name="elbox",
+        help="Variational autoencoders, measured in nats. Start with: elbox fit digits",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_version)
+    for name, function in COMMANDS.items():
+        app.command(name)(function)
+    return app
+
+
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        import elbox
+
+        typer.echo(f"elbox {elbox.__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a user's mistake ends with one sentence on standard error and exit code 2."""
+    try:
+        application()(args=arguments, standalone_mode=True)
+    except ElboxError as error:
+        sys.stderr.write(f"elbox: {error}\n")
+        raise SystemExit(2) from None
+    except Interrupted as stop:
+        sys.stderr.write(f"elbox: {stop}\n")
+        raise SystemExit(130) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("elbox: stopped\n")
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        raise SystemExit(0) from None
+    except OSError as error:
+        sys.stderr.write(
+            f"elbox: got {error.strerror or error} at {error.filename or 'a file'}; nothing was half-written\n"
+        )
+        raise SystemExit(2) from None

@@ -1,0 +1,136 @@
+"""`elbox fit` and `elbox resume`."""
+
+from __future__ import annotations
+
+__all__ = ["fit", "resume"]
+
+import time
+from itertools import count
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from elbox import data as data_package
+from elbox import runs
+from elbox.cli.output import print_json, print_table, say
+from elbox.cli.settings import split
+from elbox.evaluate import Evaluation
+from elbox.recipes.base import named
+from elbox.runs import Run
+from elbox.train import Training, progress
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of data files; default: $ELBOX_DATA.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def fit(
+    data: Annotated[
+        str, typer.Argument(help="Name in `elbox data`, or a .npy, .npz, .csv, .parquet file or image folder.")
+    ],
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Name in `elbox recipes`.")] = "vae",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="A setting; may be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the run; default: runs/DATA-RECIPE.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training data; default: about 5000 steps.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 128,
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
+    optimizer: Annotated[str, typer.Option(help="adam, adamw, adamax, adagrad or sgd.")] = "adam",
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    devices: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, 32, tf32, bf16, 16 or 64.")] = "auto",
+    compile: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Compile the step; default: if the run is long enough."),
+    ] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many evaluations without improvement.")] = None,
+    binarise: Annotated[str | None, typer.Option(help="static, dynamic or threshold, for grey levels.")] = None,
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model, evaluate it in nats and write a report.
+
+    Example: `elbox fit digits --recipe vae --set latent=10 --out runs/demo`
+    """
+    start = time.perf_counter()
+    make = named(recipe)
+    of_recipe, of_training = split(settings or [], make)
+    training = Training(
+        epochs, batch_size, lr, optimizer, seed=seed, device=devices, precision=precision, compile=compile,
+        patience=patience, **of_training,
+    )  # fmt: skip
+    loaded = data_package.load(data, data_dir=data_dir, binarise=binarise, seed=seed)
+    model = make(loaded.spec, seed=seed, **of_recipe)
+    target = out or _fresh(Path("runs") / f"{loaded.source['name']}-{recipe}")
+    silent = quiet or as_json
+    say(loaded.describe(), quiet=silent)
+    say(f"{recipe} with {type(model.model.likelihood).__name__} likelihood; {loaded.protocol}", quiet=silent)
+    observer = progress(quiet=silent)
+    if target.is_dir() and _resumable(target, model.to_json(), training, loaded.source):
+        run = runs.resume(target, data=loaded, observer=observer)
+    else:
+        run = runs.fit(model, loaded, training, out=target, observer=observer)
+    finish(run, time.perf_counter() - start, quiet=quiet, as_json=as_json)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that was interrupted.")],
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with an interrupted run, to the bit as if it had not been interrupted.
+
+    Example: `elbox resume runs/demo`
+    """
+    start = time.perf_counter()
+    resumed = runs.resume(run, data_dir=data_dir, observer=progress(quiet=quiet or as_json))
+    finish(resumed, time.perf_counter() - start, quiet=quiet, as_json=as_json)
+
+
+def finish(run: Run, seconds: float, *, quiet: bool, as_json: bool) -> None:
+    """Evaluate, write the report and print the result."""
+    from elbox import report
+
+    evaluation = run.evaluate()
+    page = report.write(run, evaluation)
+    if as_json:
+        return print_json(
+            {
+                "run": str(run.folder),
+                "report": str(page),
+                "protocol": run.protocol,
+                "split": "test",
+                **evaluation.to_json(),
+            }
+        )
+    print_evaluation(run, evaluation)
+    say(f"trained in {seconds:.0f} s: {run.folder}", quiet=quiet)
+    say(f"report: {page}", quiet=False)
+
+
+def print_evaluation(run: Run, evaluation: Evaluation, split: str = "test") -> None:
+    """The table of results, with the protocol."""
+    print_table(f"{run.describe()}: {split}", ["", "mean ± s.e.", "unit"], evaluation.rows())
+    say(f"protocol: {run.protocol}")
+
+
+def _fresh(path: Path) -> Path:
+    """`path`, or the first of path-2, path-3, … that does not exist."""
+    return next(p for p in (path if n == 1 else path.with_name(f"{path.name}-{n}") for n in count(1)) if not p.exists())
+
+
+def _resumable(folder: Path, recipe: dict, training: Training, source: dict) -> bool:
+    """Whether the folder is an unfinished run of just this call."""
+    if not (folder / "run.json").is_file():
+        return False
+    info = runs.load_info(folder)
+    same = (info["recipe"], info["training"], info["data"]) == (recipe, training.to_json(), source)
+    return same and info["status"] not in ("finished", "stopped early")

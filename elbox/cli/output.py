@@ -1,0 +1,105 @@
+"""What commands print and write: tables, JSON, arrays and pictures."""
+
+from __future__ import annotations
+
+__all__ = ["print_json", "print_table", "say", "write_array", "write_images"]
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elbox.errors import DataError, RunError
+from elbox.train.checkpoint import write_bytes
+
+ARRAYS = (".npy", ".npz", ".parquet")
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """One line for people, unless they asked for quiet."""
+    if not quiet:
+        print(text, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def print_table(title: str, columns: list[str], rows: Sequence[tuple[str, ...]]) -> None:
+    """A small table; plain aligned text where standard output is no terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title=title or None, title_justify="left", show_edge=False, pad_edge=False, box=None, header_style="dim"
+    )
+    for i, name in enumerate(columns):
+        table.add_column(name, overflow="fold", no_wrap=i == 0)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+def check_target(path: Path, kinds: tuple[str, ...]) -> None:
+    """Refuse an output of unknown kind before any work is done."""
+    if path.suffix.lower() not in kinds:
+        raise RunError(f"got --out {path}; expected a name that ends in {', '.join(kinds)}")
+    if not path.absolute().parent.is_dir():
+        raise RunError(f"got --out {path}; expected its folder to exist: make {path.absolute().parent} first")
+
+
+def write_array(path: Path, array: Tensor | np.ndarray, columns: str = "x") -> None:
+    """Write rows as .npy, .npz (key `x`) or .parquet (one column a flattened dimension), atomically.
+
+    Raises:
+        RunError: if the name has another ending.
+        DataError: if pyarrow is missing for .parquet.
+    """
+    check_target(path, ARRAYS)
+    values = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
+    buffer = io.BytesIO()
+    if path.suffix.lower() == ".npy":
+        np.save(buffer, values, allow_pickle=False)
+    elif path.suffix.lower() == ".npz":
+        arrays: dict[str, Any] = {columns: values}
+        np.savez_compressed(buffer, **arrays)
+    else:
+        _parquet(buffer, values, columns)
+    write_bytes(path, buffer.getvalue())
+
+
+def _parquet(buffer: io.BytesIO, values: np.ndarray, columns: str) -> None:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise DataError('got a .parquet file to write, which needs pyarrow; run: pip install "elbox[tables]"') from None
+    flat = values.reshape(len(values), -1)
+    table = pyarrow.table({f"{columns}{i}" if flat.shape[1] > 1 else columns: flat[:, i] for i in range(flat.shape[1])})
+    pyarrow.parquet.write_table(table, buffer)
+
+
+def write_images(path: Path, images: Tensor, columns: int | None = None, levels: int = 0) -> None:
+    """Write images [N, C, H, W] as one PNG grid, or as an array where the name says so."""
+    if path.suffix.lower() in ARRAYS:
+        return write_array(path, images)
+    check_target(path, (".png", *ARRAYS))
+    if images.dim() != 4:
+        raise RunError(
+            f"got rows of shape {tuple(images.shape[1:])} for {path.name}; expected images: use --out with {ARRAYS}"
+        )
+    from elbox.report import grid_png
+
+    top = float(max(levels - 1, 1)) if levels else 1.0
+    write_bytes(path, grid_png((images.float() / top).clamp(0, 1), columns=columns))
+
+
+def seeded(seed: int) -> None:
+    """Seed torch for one command."""
+    torch.manual_seed(seed)

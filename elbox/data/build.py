@@ -1,0 +1,102 @@
+"""From what a reader found to a `Data`: check, split, binarise, describe."""
+
+from __future__ import annotations
+
+__all__ = ["build"]
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from elbox.data.binarise import Protocol
+from elbox.data.checks import as_rows, check_finite, check_support, check_varies
+from elbox.data.kinds import MOST_LEVELS, codes, count_levels, infer_kind, resident, spec_of
+from elbox.data.raw import Raw, Where
+from elbox.data.splits import Data, Split, complete_split, random_split
+from elbox.errors import DataError
+
+
+def build(raw: Raw, source: dict[str, Any], fractions: tuple[float, float, float]) -> Data:
+    """A checked, split and binarised data set from what a reader found."""
+    options, where = source["options"], raw.where
+    x = as_rows(raw.x, where)
+    check_finite(x, where)
+    kind, levels = _kind(x, raw, options)
+    y, names = codes(raw.y, len(x), where)
+    if raw.class_names and y is not None:
+        y, names = np.asarray(raw.y).astype(np.int64), raw.class_names
+    seed = options["seed"]
+    indices = complete_split(raw.indices, seed) if raw.indices else random_split(len(x), fractions, seed, where)
+    stored = resident(x, kind, levels)
+    protocol = _protocol(options, kind, levels, where)
+    found = {**raw.notes, "fingerprint": _fingerprint(stored, y, indices), "protocol": protocol.to_json()}
+    parts, arrays = _parts(stored, y, indices, protocol)
+    stored_kind = ("binary", 0) if protocol.kind in ("static", "threshold") else (kind, levels)
+    check_varies(arrays["train"], stored_kind[0], _after(where, protocol))
+    spec = spec_of(arrays["train"], *stored_kind, len(names), protocol)
+    return Data(
+        spec, **parts, prepare=protocol.prepare(), protocol=protocol.describe(spec), source={**source, **found},
+        indices=indices, class_names=names, columns=where.columns,
+    )  # fmt: skip
+
+
+def _kind(x: np.ndarray, raw: Raw, options: dict[str, Any]) -> tuple[str, int]:
+    """Kind and levels: what the user says, else what the source knows, else what the values look like."""
+    levels = options.get("levels", 0)
+    kind = options.get("kind") or ("levels" if levels else raw.kind)
+    if kind is None:
+        kind, levels = infer_kind(x)
+    elif kind != "levels":
+        levels = 0
+    else:
+        levels = levels or raw.levels or min(count_levels(x), MOST_LEVELS)
+    check_support(x, kind, levels, raw.where)
+    return kind, levels
+
+
+def _after(where: Where, protocol: Protocol) -> Where:
+    """Names for messages about values that are binarised by now."""
+    return where if protocol.kind == "none" else replace(where, name=f"{where.name} after {protocol.kind} binarisation")
+
+
+def _protocol(options: dict[str, Any], kind: str, levels: int, where: Where) -> Protocol:
+    """The protocol that was asked for; only grey levels can be binarised."""
+    how = options.get("binarise")
+    if how is None:
+        return Protocol()
+    if kind == "levels":
+        return Protocol(how, levels, 0 if how == "threshold" else options["seed"])
+    advice = {
+        "binary": "leave binarise out, the data are binary already",
+        "real": "convert grey values to whole numbers first, such as (255 * x).round().astype('uint8')",
+        "count": "say kind='levels' and levels=256 if these are grey levels",
+    }[kind]
+    raise DataError(
+        f"got binarise={how!r} with {kind} values in {where.name}; expected grey levels 0 … L − 1; {advice}"
+    )
+
+
+def _parts(
+    stored: np.ndarray, y: np.ndarray | None, indices: dict[str, np.ndarray], protocol: Protocol
+) -> tuple[dict[str, Split], dict[str, np.ndarray]]:
+    """The splits as tensors and as arrays: binarised, but for training rows that are to be redrawn in every batch."""
+    fixed = protocol.binarise(stored)
+    arrays = {
+        part: (stored if part == "train" and protocol.kind == "dynamic" else fixed)[rows]
+        for part, rows in indices.items()
+    }
+    labels = {part: None if y is None else torch.from_numpy(y[rows]) for part, rows in indices.items()}
+    return {part: Split(torch.from_numpy(arrays[part]), labels[part]) for part in indices}, arrays
+
+
+def _fingerprint(x: np.ndarray, y: np.ndarray | None, indices: dict[str, np.ndarray]) -> str:
+    """A hash of values, labels and splits, before binarisation."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in (x, y, *indices.values()):
+        if array is not None:
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).reshape(-1).data)
+    return digest.hexdigest()

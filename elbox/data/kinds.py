@@ -1,0 +1,115 @@
+"""What kind of values these are, how they are stored, and the `DataSpec` that a model is built from."""
+
+from __future__ import annotations
+
+__all__ = ["codes", "count_levels", "infer_kind", "resident", "spec_of"]
+
+import math
+from typing import Any
+
+import numpy as np
+
+from elbox.data.binarise import Protocol
+from elbox.data.checks import EXACT, is_binary
+from elbox.data.raw import Where
+from elbox.data.scan import moments
+from elbox.errors import DataError
+from elbox.spec import DataSpec
+
+MOST_LEVELS = 1 << 16
+
+
+def infer_kind(x: np.ndarray) -> tuple[str, int]:
+    """Kind and number of levels, from type, values and shape.
+
+    Only zeros and ones → `binary`. Bytes → `levels`, 256 of them. Other whole-number types, none negative: an image has
+    `levels` (256 if the largest value is 128 … 255, else the largest + 1), a table has `count`. The rest is `real`.
+
+    Arguments:
+        x: Finite values [N, *event].
+
+    Example:
+        >>> infer_kind(np.zeros((5, 1, 8, 8), np.uint8) + 7)
+        ('levels', 256)
+        >>> infer_kind(np.array([[0, 3], [2, 12]]))
+        ('count', 0)
+    """
+    if is_binary(x):
+        return "binary", 0
+    if x.dtype == np.uint8:
+        return "levels", 256
+    if x.dtype.kind == "f" or x.min() < 0 or x.max() > EXACT:
+        return "real", 0
+    if x.ndim == 2 or x.max() >= MOST_LEVELS:
+        return "count", 0
+    return "levels", count_levels(x)
+
+
+def count_levels(x: np.ndarray) -> int:
+    """Number of levels: 256 for bytes and for other whole numbers up to 128 … 255, else the largest value + 1."""
+    top = int(x.max())
+    return 256 if x.dtype == np.uint8 or 128 <= top <= 255 else max(top + 1, 2)
+
+
+def resident(x: np.ndarray, kind: str, levels: int) -> np.ndarray:
+    """Values as they stay in memory: bytes where all fit, else float32."""
+    fits = kind == "binary" or (kind == "levels" and levels <= 256) or (kind == "count" and x.max() <= 255)
+    return np.ascontiguousarray(x, dtype=np.uint8 if fits else np.float32)
+
+
+def codes(y: Any, n: int, where: Where) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Labels as int64 codes 0 … C − 1 in sorted order, and the names of the classes.
+
+    Raises:
+        DataError: if there is not one label a row, or labels are neither whole numbers nor text.
+
+    Example:
+        >>> codes(["cat", "ant", "cat"], 3, Where("array"))
+        (array([1, 0, 1]), ('ant', 'cat'))
+    """
+    if y is None:
+        return None, ()
+    labels = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
+    if labels.shape != (n,):
+        raise DataError(
+            f"got labels of shape {labels.shape} with {n} rows in {where.name}; expected one label a row, shape ({n},)"
+        )
+    if labels.dtype == object:
+        labels = labels.astype(str)
+    if labels.dtype.kind == "f":
+        wrong = np.flatnonzero(~(labels == np.floor(labels)))
+        if len(wrong):
+            raise DataError(
+                f"got the label {labels[wrong[0]]:g} in {where.name}, {where.row(int(wrong[0]))}; expected whole "
+                "numbers or text; leave the labels out if they are measurements"
+            )
+        labels = labels.astype(np.int64)
+    names, code = np.unique(labels, return_inverse=True)
+    return code.astype(np.int64), tuple(str(name) for name in names)
+
+
+def spec_of(x: np.ndarray, kind: str, levels: int, classes: int, protocol: Protocol) -> DataSpec:
+    r"""The spec of a data set, its offset and scale from the training rows.
+
+    Columns of a table of measurements or counts have a mean and standard deviation each; pixels and binary or levelled
+    columns, which share one range, have one for all. Under dynamic binarisation the values are Bernoulli with
+    probability \(p = v / (L-1)\), so the offset is the mean \(m\) of p and the scale \(\sqrt{m (1 - m)}\).
+
+    Arguments:
+        x: Training rows [N, *event] as they are stored.
+        kind: Kind of the values as they are stored.
+        levels: Number of levels as stored.
+        classes: Number of classes of the labels.
+        protocol: Binarisation, of which dynamic is still to come.
+    """
+    by_column = x.ndim == 2 and kind in ("real", "count")
+    mean, spread = moments(x, by_column=by_column)
+    shape = tuple(int(n) for n in x.shape[1:])
+    if by_column:
+        # A count column that is constant in training may vary later: it keeps its own unit.
+        scale = tuple(float(s) if s > 0 else 1.0 for s in spread)
+        return DataSpec(shape, kind, levels, tuple(float(m) for m in mean), scale, classes)
+    if protocol.kind == "dynamic":
+        m = float(mean) / (protocol.levels - 1)
+        return DataSpec(shape, "binary", 0, m, math.sqrt(m * (1 - m)), classes)
+    return DataSpec(shape, kind, levels if kind == "levels" else 0, float(mean), float(spread), classes)

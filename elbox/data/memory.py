@@ -1,0 +1,48 @@
+"""How much memory there is, so that a file that cannot fit is refused politely rather than killed half-way."""
+
+from __future__ import annotations
+
+__all__ = ["available_memory", "check_memory"]
+
+import contextlib
+import os
+from pathlib import Path
+
+from elbox.errors import DataError
+
+
+def available_memory() -> int | None:
+    """Bytes that a program can still use: the least of what the system and its container allow; None if unknown."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found.append(1024 * int(next(s for s in lines if s.startswith("MemAvailable")).split()[1]))
+    with contextlib.suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text(encoding="ascii"))  # ValueError on "max": no limit
+        found.append(limit - int((group / "memory.current").read_text(encoding="ascii")))
+    if not found:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))  # all of it: macOS tells no more
+    return min(found) if found else None
+
+
+def check_memory(need: int, size: int, name: str) -> None:
+    """Refuse what does not fit.
+
+    Arguments:
+        need: Bytes that loading will take.
+        size: Bytes of the file.
+        name: File, for the message.
+    """
+    free = available_memory()
+    if free is not None and need > free:
+        raise DataError(
+            f"got {name} of {_gb(size)}, which needs {_gb(need)} of memory with {_gb(free)} available; expected data "
+            "that fit into memory; take part of the rows, or bytes instead of floats"
+        )
+
+
+def _gb(n: int) -> str:
+    """Bytes for people."""
+    return f"{n / 1e9:.1f} GB" if n >= 1e8 else f"{n / 1e6:.1f} MB"

@@ -1,0 +1,153 @@
+"""Disjoint, seeded splits, and the record of a data set that is ready for training."""
+
+from __future__ import annotations
+
+__all__ = ["Data", "Split", "complete_split", "random_split"]
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elbox.data.binarise import Protocol
+from elbox.data.raw import Where
+from elbox.errors import DataError, SettingError
+from elbox.spec import DataSpec
+
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of one split, resident in memory.
+
+    Arguments:
+        x: Values [N, *event], uint8 where they are bytes, else float32.
+        y: Class codes [N] int64, or None.
+    """
+
+    x: Tensor
+    y: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set: three disjoint splits, what a model must know of it, and how to load it again.
+
+    Arguments:
+        spec: Shape, kind and scale of one example *as the model sees it* (binary after binarisation).
+        train: Training rows; raw grey levels under dynamic binarisation, for `prepare` to draw from.
+        valid: Validation rows, binarised if there is binarisation: `.float()` is all they need.
+        test: Test rows, like `valid`.
+        prepare: Module from a training batch as stored to float32.
+        protocol: Binarisation in one line, to be shown beside every number.
+        source: JSON values from which `reload` builds the same data: name or path, options, fingerprint.
+        indices: Row numbers of each split in the source.
+        class_names: Names of the classes.
+        columns: Names of a table's columns, empty if they have none.
+    """
+
+    spec: DataSpec
+    train: Split
+    valid: Split
+    test: Split
+    prepare: nn.Module
+    protocol: str
+    source: dict[str, Any]
+    indices: dict[str, np.ndarray]
+    class_names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        every = np.concatenate([np.asarray(rows) for rows in self.indices.values()]) if self.indices else np.empty(0)
+        assert len(np.unique(every)) == len(every), "splits overlap"
+
+    @property
+    def binarisation(self) -> Protocol:
+        """The protocol as an object, which can binarise new data in the same way."""
+        return Protocol.from_json(self.source.get("protocol", {}))
+
+    def examples(self, split: str = "test", limit: int | None = None) -> Tensor:
+        """The first `limit` rows of a split as the model sees them, [n, *event] float32.
+
+        Training rows under dynamic binarisation are drawn once, with the seed of the data.
+
+        Raises:
+            SettingError: if there is no such split.
+        """
+        if split not in PARTS:
+            raise SettingError(f"got split {split!r}; expected one of {', '.join(PARTS)}")
+        x = getattr(self, split).x[:limit]
+        if split == "train" and self.binarisation.kind == "dynamic":
+            x = torch.from_numpy(self.binarisation.binarise(x.numpy()))
+        return x.float()
+
+    def describe(self) -> str:
+        """One line: name, sizes of the splits, shape, kind of values."""
+        spec, how = self.spec, self.binarisation
+        shape = f"{spec.dims} columns" if len(spec.event_shape) == 1 else "×".join(str(n) for n in spec.event_shape)
+        kind = {"levels": f"levels 0…{spec.levels - 1}", "binary": "binary", "real": "real-valued", "count": "counts"}[
+            spec.kind
+        ]
+        if how.kind != "none":
+            kind = f"binary ({how.kind} binarisation of {how.levels} levels)"
+        sizes = f"{len(self.train)} train / {len(self.valid)} validation / {len(self.test)} test"
+        return f"{self.source.get('name', 'array')}: {sizes}, {shape}, {kind}"
+
+
+def _generator(seed: int) -> np.random.Generator:
+    """A seeded generator; a bad seed is a setting error."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise SettingError(f"got seed={seed!r}; expected a whole number ≥ 0")
+    return np.random.Generator(np.random.PCG64(int(seed)))
+
+
+def random_split(
+    n: int, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0, where: Where | None = None
+) -> dict[str, np.ndarray]:
+    """Row numbers of three disjoint random parts of n rows, in random order.
+
+    Validation and test get the rounded fraction, at least one row unless their fraction is 0; training gets the rest.
+
+    Arguments:
+        n: Number of rows.
+        fractions: Shares of train, validation and test, which add up to 1.
+        seed: Seed of the permutation.
+        where: Names for messages.
+
+    Raises:
+        SettingError: if the fractions are negative or do not add up to 1, or the seed is not a whole number ≥ 0.
+        DataError: if there are too few rows.
+
+    Example:
+        >>> {part: len(rows) for part, rows in random_split(1797).items()}
+        {'train': 1437, 'valid': 180, 'test': 180}
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or fractions[0] == 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise SettingError(
+            f"got split={tuple(fractions)}; expected three fractions (train, validation, test) that add up to 1, train "
+            "above 0"
+        )
+    valid, test = (max(1, round(n * f)) if f else 0 for f in fractions[1:])
+    if n - valid - test < 1:
+        raise DataError(
+            f"got {n} rows in {where.name if where else 'the data'}; expected at least {1 + valid + test} to split "
+            "into train, validation and test; add data"
+        )
+    order = _generator(seed).permutation(n)
+    cut = n - valid - test
+    return dict(zip(PARTS, np.split(order, [cut, cut + valid]), strict=True))
+
+
+def complete_split(indices: dict[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
+    """A split that has train and test; if there is no validation split, a tenth of train at random becomes one."""
+    if "valid" in indices:
+        return {part: indices[part] for part in PARTS}
+    drawn = random_split(len(indices["train"]), (0.9, 0.1, 0.0), seed)
+    train = indices["train"]
+    return {"train": train[np.sort(drawn["train"])], "valid": train[np.sort(drawn["valid"])], "test": indices["test"]}

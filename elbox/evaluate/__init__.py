@@ -1,0 +1,19 @@
+"""Measuring a model: bounds in nats with standard errors, diagnostics, and its latent space."""
+
+from elbox.evaluate.bounds import evaluate, held_out, log_likelihood
+from elbox.evaluate.latent import decode, encode, interpolate, manifold, most_active, traverse
+from elbox.evaluate.result import Evaluation, MeanSE
+
+__all__ = [
+    "Evaluation",
+    "MeanSE",
+    "decode",
+    "encode",
+    "evaluate",
+    "held_out",
+    "interpolate",
+    "log_likelihood",
+    "manifold",
+    "most_active",
+    "traverse",
+]

@@ -1,0 +1,249 @@
+r"""Bounds on log p(x), measured: the same numbers for every chunk size, with the same seed on every run.
+
+With z_s ~ q(z|x), s = 1 … S, and w_s = p(x, z_s) / q(z_s|x):
+
+    distortion = −(1/S) Σ_s log p(x|z_s)          rate = KL(q(z|x) ‖ p(z))          elbo = −(distortion + rate)
+    log_likelihood = log (1/S) Σ_s w_s            ess = (Σ_s w_s)² / Σ_s w_s²
+
+The rate is the closed-form KL where torch knows one for the two distributions, else the mean over the S samples of
+log q(z_s|x) − log p(z_s).
+"""
+
+from __future__ import annotations
+
+__all__ = ["evaluate", "held_out", "log_likelihood"]
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elbox.errors import IncompatibleError, NonFiniteError
+from elbox.evaluate.chunks import MEMORY, plan, terms_in_chunks
+from elbox.evaluate.result import ACTIVE, Evaluation, MeanSE
+from elbox.evaluate.scope import measuring
+from elbox.evaluate.weights import Sums, Weights, wide, with_rate
+from elbox.objectives import Objective
+from elbox.terms import Terms
+
+Progress = Callable[[int, int], None]
+
+
+def evaluate(
+    model: Any,
+    x: Tensor,
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+    memory: int = MEMORY,
+    progress: Progress | None = None,
+    c: Tensor | None = None,
+) -> Evaluation:
+    r"""ELBO, distortion, rate, importance-weighted log-likelihood and diagnostics of a model, in nats.
+
+    All come from one pass over S samples of every example, in full precision, in evaluation mode, without gradients;
+    neither the model's mode nor the global random state is changed. The rate is the closed-form KL where there is one,
+    else a mean over the samples: `Evaluation.closed_form` says which. An autoencoder has a distortion only, of its
+    code.
+
+    Reference: Burda et al. (2016), *Importance weighted autoencoders*, eq. 8 and §5.2.
+
+    Arguments:
+        model: A model with `terms`, such as a VAE.
+        x: Data [N, *event], in natural units, of any type (bytes become floats chunk by chunk).
+        samples: Posterior samples S for each example.
+        seed: Seed of the samples.
+        memory: Budget in bytes for the tensors of one chunk. It is fixed and not what the machine has free, because
+            chunk sizes decide which random number goes where.
+        progress: Called as `progress(examples done, N)`.
+        c: Condition [N, ...], or None.
+
+    Raises:
+        NonFiniteError: if a weight of the model, or a result, is NaN or infinite.
+        ShapeError: if the data do not fit the model.
+        SettingError: if there are no samples.
+        DataError: if there are no data.
+
+    Example:
+        >>> import elbox
+        >>> model = elbox.recipes.vae(elbox.DataSpec((5,), "binary"), latent=2).model
+        >>> result = evaluate(model, torch.ones(3, 5), samples=10)
+        >>> result.n, result.log_likelihood.mean > result.elbo.mean
+        (3, True)
+    """
+    coded = bool(getattr(model, "deterministic", False))  # an autoencoder: all samples are the same
+    samples = 1 if coded else samples
+    found: list[dict[str, Tensor]] = []
+    with measuring(model, seed):
+        sizes = plan(model, x, samples, memory, c=c)
+        for rows, chunks in terms_in_chunks(model, x, samples, sizes, c=c):
+            found.append(_batch(chunks, weighted=not coded))
+            _check_finite(found[-1], model, x, rows)
+            if progress:
+                progress(rows.stop, len(x))
+    values = {name: torch.cat([batch[name] for batch in found]).numpy() for name in found[0]}
+    return _summary(values, math.prod(x.shape[1:]), samples, seed)
+
+
+def log_likelihood(
+    model: Any,
+    x: Tensor,
+    samples: int = 1000,
+    *,
+    seed: int = 0,
+    memory: int = MEMORY,
+    progress: Progress | None = None,
+    c: Tensor | None = None,
+) -> Tensor:
+    r"""log (1/S) Σ_s p(x, z_s) / q(z_s|x) of each example: an estimate, and in expectation a lower bound, of log p(x).
+
+    Reference: Burda et al. (2016), *Importance weighted autoencoders*, eq. 8.
+
+    Arguments: as `evaluate`.
+
+    Returns:
+        [N] on the CPU in float64, nats.
+
+    Raises:
+        IncompatibleError: if the model is an autoencoder: it has no density.
+        NonFiniteError, ShapeError, SettingError, DataError: as `evaluate`.
+
+    Example:
+        >>> import elbox
+        >>> model = elbox.recipes.vae(elbox.DataSpec((5,), "binary"), latent=2).model
+        >>> log_likelihood(model, torch.ones(3, 5), samples=10).shape
+        torch.Size([3])
+    """
+    if getattr(model, "deterministic", False):
+        raise IncompatibleError(
+            "got log_likelihood on an autoencoder, which has no prior and no density; train a VAE instead, e.g. the "
+            "recipe vae"
+        )
+    found = []
+    with measuring(model, seed):
+        sizes = plan(model, x, samples, memory, c=c)
+        for rows, chunks in terms_in_chunks(model, x, samples, sizes, c=c):
+            weights = Weights()
+            for terms in chunks:
+                weights.add(terms.log_w)
+            found.append(weights.log_mean().cpu().double())
+            _check_finite({"log_likelihood": found[-1]}, model, x, rows)
+            if progress:
+                progress(rows.stop, len(x))
+    return torch.cat(found)
+
+
+def held_out(
+    model: Any, x: Tensor, objective: Objective, *, seed: int = 0, memory: int = MEMORY, c: Tensor | None = None
+) -> dict[str, float]:
+    r"""The full-weight bound by which a model is selected, with ELBO, distortion and rate, from K samples an example.
+
+    The same seed gives the same samples every time, so that successive evaluations differ by the model alone. The rate
+    is the closed-form KL where there is one. A value that is not finite is returned as it is: training judges it.
+
+    Arguments:
+        model: A model with `terms`.
+        x: Held-out data [N, *event].
+        objective: What is trained; measured is `objective.bound()` with its K samples.
+        seed: Seed of the samples.
+        memory: Budget in bytes for the tensors of one chunk; all K samples of an example are in one chunk.
+        c: Condition [N, ...], or None.
+
+    Returns:
+        Means over examples, nats: "bound", "distortion" and, but for autoencoders, "rate" and "elbo".
+
+    Example:
+        >>> import elbox
+        >>> recipe = elbox.recipes.beta_vae(elbox.DataSpec((5,), "binary"), latent=2, beta=4.0)
+        >>> values = held_out(recipe.model, torch.ones(3, 5), recipe.objective)
+        >>> values["bound"] == values["elbo"] == -(values["distortion"] + values["rate"])
+        True
+    """
+    bound = objective.bound()
+    totals: dict[str, float] = {}
+    with measuring(model, seed):
+        sizes = plan(model, x, bound.samples, memory, c=c, whole=True)
+        for _, chunks in terms_in_chunks(model, x, bound.samples, sizes, c=c):
+            for name, value in _held_out(next(chunks), bound).items():
+                totals[name] = totals.get(name, 0.0) + value
+    means = {name: total / len(x) for name, total in totals.items()}
+    if "rate" in means:
+        means["elbo"] = -(means["distortion"] + means["rate"])
+        if bound.uses_rate:  # then the bound is the ELBO; let it be so to the last bit
+            means["bound"] = means["elbo"]
+    return means
+
+
+def _held_out(terms: Terms, bound: Objective) -> dict[str, float]:
+    exact = Terms(terms.log_px, {name: with_rate(group) for name, group in terms.groups.items()})
+    values = {"bound": bound(exact), "distortion": exact.distortion}
+    if all(group.prior is not None for group in exact.groups.values()):
+        values["rate"] = exact.rate
+    return {name: float(wide(value).sum()) for name, value in values.items()}
+
+
+def _batch(chunks: Iterable[Terms], *, weighted: bool) -> dict[str, Tensor]:
+    """Everything of one batch of examples, each [B] or [B, D], on the CPU."""
+    weights, sums = Weights(), Sums()
+    for terms in chunks:
+        sums.add(terms)
+        if weighted:
+            weights.add(terms.log_w)
+    found = {name: sums.mean(name) for name in sums.totals if name != "z²"}
+    spread = sums.spread()
+    if spread is not None:
+        found["spread"] = spread
+    if weighted:
+        found["elbo"] = -(found["distortion"] + found["rate"])
+        found |= {"log_likelihood": weights.log_mean(), "ess": weights.effective()}
+    found["closed_form"] = torch.full_like(found["distortion"], float(sums.closed_form))
+    return {name: value.cpu().double() for name, value in found.items()}
+
+
+def _summary(values: dict[str, np.ndarray], dims: int, samples: int, seed: int) -> Evaluation:
+    if "log_likelihood" in values:
+        values["bits_per_dim"] = -values["log_likelihood"] / (dims * math.log(2))
+    names = ("distortion", "rate", "elbo", "log_likelihood", "bits_per_dim", "ess")
+    per_example = {name: values[name] for name in names if name in values}
+    variance = _variance_of_means(values)
+    per_dimension = values["rate_per_dimension"].mean(0) if "rate_per_dimension" in values else np.empty(0)
+    return Evaluation(
+        n=len(values["distortion"]),
+        dims=dims,
+        samples=samples,
+        seed=seed,
+        **{name: MeanSE.of(value) for name, value in per_example.items()},
+        rate_per_dimension=tuple(per_dimension.tolist()),
+        variance_of_means=tuple(variance.tolist()),
+        active_units=int((variance > ACTIVE).sum()) if len(variance) and "rate" in values else None,
+        closed_form="rate" in values and bool(values["closed_form"].all()),
+        per_example=per_example,
+    )
+
+
+def _variance_of_means(values: dict[str, np.ndarray]) -> np.ndarray:
+    """Var_x(E_q[z_d]), [D]. Means that were themselves estimated vary by the variance of their error too much."""
+    if "spread" not in values or len(values["z"]) < 2:
+        return np.empty(0)
+    return np.maximum(values["z"].var(0, ddof=1) - values["spread"].mean(0), 0)
+
+
+def _check_finite(found: dict[str, Tensor], model: Any, x: Tensor, rows: slice) -> None:
+    for name in ("distortion", "rate", "log_likelihood"):
+        bad = torch.nonzero(~torch.isfinite(found.get(name, torch.zeros(1))))
+        if len(bad):
+            row = int(bad[0])
+            got = f"a {name.replace('_', '-')} of {float(found[name][row])} nats for example {rows.start + row}"
+            raise NonFiniteError(f"got {got}; expected finite numbers; {_reason(model, x[rows.start + row])}")
+
+
+def _reason(model: Any, example: Tensor) -> str:
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            return f"the weights {name} are not finite: train again with a lower lr, or with clip=1"
+    if not torch.isfinite(example.double()).all():
+        return "the example holds NaN or infinite values: mend or drop it"
+    return "the model gives the example no density: check that the data have the unit and kind that it was trained on"

@@ -1,0 +1,166 @@
+r"""How an evaluation is cut into chunks: a fixed memory budget, and chunk sizes that follow from the model alone.
+
+One *row* is one sample of one example. A row costs the bytes that the operators of a forward pass write for it, counted
+on one example, with nothing timed and no free memory asked for: the same model, data shape, S, budget and seed give the
+same chunks, hence the same random numbers, on any machine of that kind. The sum over all operators is an upper bound on
+what is alive at any one time.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MEMORY", "Plan", "bytes_written", "plan", "rows_within", "terms_in_chunks"]
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from elbox.draws import Draw
+from elbox.errors import DataError, SettingError, ShapeError
+from elbox.evaluate.scope import like_model, on_device
+from elbox.terms import Terms
+
+MEMORY = 2**28  # bytes; fixed, because chunk sizes decide which random number goes where
+ROWS = {"cpu": 4096}  # more rows than this fall out of the CPU's caches
+ROWS_ELSEWHERE = 65536
+EXAMPLES = 32  # examples in a chunk, as long as S allows: the encoder runs once for all of them
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of the chunks.
+
+    Arguments:
+        examples: Examples in a chunk.
+        samples: Samples of each example in a chunk.
+    """
+
+    examples: int
+    samples: int
+
+
+def plan(model: Any, x: Tensor, samples: int, memory: int, *, c: Tensor | None = None, whole: bool = False) -> Plan:
+    """Chunks for S samples of every row of x.
+
+    Arguments:
+        model: A model with `terms`.
+        x: Data [N, *event].
+        samples: S.
+        memory: Budget in bytes for the tensors of one chunk, kept as long as one row fits into it.
+        c: Condition [N, ...], or None.
+        whole: Keep the S samples of an example together, as an objective of K samples needs them.
+
+    Raises:
+        SettingError: if there is no sample, or no memory.
+        ShapeError: if x is not [N, *event], or c has another N.
+        DataError: if x has no rows.
+    """
+    _check(x, samples, memory, c)
+    first, first_c = like_model(model, x[:1]), on_device(model, c, slice(0, 1))
+    one = bytes_written(lambda: model.terms(first, 1, c=first_c, draw=_Remembered()))
+    two = bytes_written(lambda: model.terms(first, 2, c=first_c, draw=_Remembered()))
+    rows = rows_within(memory, two - one, first.device)
+    examples = min(len(x), rows, max(EXAMPLES, rows // samples), max(1, memory // max(1, 2 * one - two)))
+    if whole:
+        return Plan(_even(len(x), max(1, min(examples, rows // samples))), samples)
+    return Plan(_even(len(x), examples), _even(samples, max(1, rows // examples)))
+
+
+def rows_within(memory: int, bytes_per_row: int, device: torch.device) -> int:
+    """How many rows of that size a chunk on that device may have, at least 1."""
+    return max(1, min(ROWS.get(device.type, ROWS_ELSEWHERE), memory // max(1, bytes_per_row)))
+
+
+def bytes_written(function: Callable[[], Any]) -> int:
+    """Bytes of all tensors that the operators inside `function` write, views not counted."""
+    with _Counter() as counter:
+        function()
+    return counter.bytes
+
+
+def terms_in_chunks(
+    model: Any, x: Tensor, samples: int, sizes: Plan, *, c: Tensor | None = None
+) -> Iterator[tuple[slice, Iterator[Terms]]]:
+    """For each chunk of examples, its rows in x and its Terms in chunks of samples; to be read in this order.
+
+    Arguments:
+        model: A model with `terms`.
+        x: Data [N, *event].
+        samples: S.
+        sizes: What `plan` returned.
+        c: Condition [N, ...], or None.
+    """
+    for start in range(0, len(x), sizes.examples):
+        rows = slice(start, min(start + sizes.examples, len(x)))
+        batch = like_model(model, x[rows])
+        yield rows, _samples_in_chunks(model, batch, samples, sizes.samples, on_device(model, c, rows))
+
+
+def _samples_in_chunks(model: Any, x: Tensor, samples: int, chunk: int, c: Tensor | None) -> Iterator[Terms]:
+    draw = _Remembered()
+    for done in range(0, samples, chunk):
+        yield model.terms(x, min(chunk, samples - done), c=c, draw=draw)
+
+
+class _Remembered:
+    """A draw without gradients that encodes the same context only once, however many chunks of samples there are.
+
+    Contexts are compared by identity. A context that depends on other samples, as in a hierarchy, is a new tensor in
+    each call and is encoded anew.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[int, tuple[nn.Module, tuple[Any, ...], Distribution]] = {}
+
+    def __call__(self, posterior: nn.Module, context: Any, samples: int) -> Draw:
+        q = self._distribution(posterior, context)
+        if hasattr(q, "rsample_and_log_prob"):  # flows: the density of a flow's own sample needs no inversion
+            z, log_qz = q.rsample_and_log_prob(torch.Size([samples]))
+            return Draw(z, log_qz, q)
+        z = q.sample(torch.Size([samples]))
+        return Draw(z, q.log_prob(z), q)
+
+    def _distribution(self, posterior: nn.Module, context: Any) -> Distribution:
+        tensors = context if isinstance(context, tuple) else (context,)
+        known = self.known.get(id(posterior))
+        if known and len(known[1]) == len(tensors) and all(a is b for a, b in zip(known[1], tensors)):
+            return known[2]
+        q = posterior(context)
+        self.known[id(posterior)] = (posterior, tensors, q)  # kept alive, so that an id is not used again
+        return q
+
+
+class _Counter(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        made = [t.untyped_storage() for t in tree_leaves(out) if isinstance(t, Tensor)]
+        self.bytes += sum(storage.nbytes() for storage in made if storage.data_ptr() not in given)
+        return out
+
+
+def _even(total: int, most: int) -> int:
+    """The size of equal chunks (but for the last) of at most `most`, as few of them as possible."""
+    return math.ceil(total / math.ceil(total / most))
+
+
+def _check(x: Tensor, samples: int, memory: int, c: Tensor | None) -> None:
+    if samples < 1 or memory < 1:
+        raise SettingError(
+            f"got samples={samples}, memory={memory}; expected whole numbers ≥ 1, e.g. 1000 and {MEMORY}"
+        )
+    if x.dim() < 2 or (c is not None and len(c) != len(x)):
+        got = f"data of shape {tuple(x.shape)}" + ("" if c is None else f" with a condition of shape {tuple(c.shape)}")
+        raise ShapeError(f"got {got}; expected [N, *event], and a condition for each example: one example x is x[None]")
+    if len(x) == 0:
+        raise DataError("got no examples; expected at least one to evaluate: choose another split or file")

@@ -1,0 +1,127 @@
+"""What an evaluation found: means with standard errors, in nats, for tables, JSON and further analysis."""
+
+from __future__ import annotations
+
+__all__ = ["ACTIVE", "Evaluation", "MeanSE"]
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+ACTIVE = 0.01  # Burda et al. (2016), §5.2
+
+
+@dataclass(frozen=True)
+class MeanSE:
+    r"""A mean over N test points with its standard error s/√N, where s² = Σ (v_i − mean)² / (N − 1).
+
+    The standard error is NaN for one point. It says how far off the mean over other test points would be; it does not
+    cover the bias of an estimate.
+
+    Example:
+        >>> print(MeanSE.of(np.array([-86.0, -88.0, -90.0, -85.0])))
+        -87.2 ± 1.1
+    """
+
+    mean: float
+    se: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> MeanSE:
+        """Mean and standard error of the values of N examples, [N]."""
+        n = len(values)
+        return cls(float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.nan)
+
+    def __str__(self) -> str:
+        if not math.isfinite(self.se):
+            return f"{self.mean:.2f}"
+        digits = 2 if self.se == 0 else min(max(1 - math.floor(math.log10(self.se)), 0), 6)  # two of the error's digits
+        return f"{self.mean:.{digits}f} ± {self.se:.{digits}f}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    r"""Bounds and diagnostics of a model on N examples; means over examples with standard errors, in nats.
+
+    Arguments:
+        n: Number N of examples.
+        dims: Number D of dimensions of one example, the denominator of bits/dim.
+        samples: Number S of posterior samples for each example.
+        seed: Seed of the posterior samples.
+        distortion: −E_q[log p(x|z)], the mean over S samples.
+        rate: KL(q(z|x) ‖ p(z)); None for an autoencoder, as are all that follow from it.
+        elbo: −(distortion + rate).
+        log_likelihood: log (1/S) Σ_s w_s, in expectation a lower bound on log p(x) that rises with S.
+        bits_per_dim: −log_likelihood / (D log 2); on real-valued data of a density, so that it depends on their unit.
+        ess: Effective sample size (Σ w)² / Σ w², between 1 and S.
+        rate_per_dimension: Mean rate of each latent dimension; empty if q or p does not factorise over dimensions: then
+            the rate is not a sum over dimensions.
+        variance_of_means: Var_x(E_q[z_d]) of each latent dimension; empty if there are too few examples or samples to
+            say.
+        active_units: How many of these exceed 0.01 (Burda et al., 2016, §5.2); None where they are empty.
+        closed_form: Whether the rate is a closed-form KL; else it is the mean of log q(z|x) − log p(z) over S samples.
+        per_example: The values of each example, [N], under the names above; not in the JSON.
+    """
+
+    n: int
+    dims: int
+    samples: int
+    seed: int
+    distortion: MeanSE
+    rate: MeanSE | None = None
+    elbo: MeanSE | None = None
+    log_likelihood: MeanSE | None = None
+    bits_per_dim: MeanSE | None = None
+    ess: MeanSE | None = None
+    rate_per_dimension: tuple[float, ...] = ()
+    variance_of_means: tuple[float, ...] = ()
+    active_units: int | None = None
+    closed_form: bool = False
+    per_example: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    def most_active(self, count: int | None = None) -> list[int]:
+        """Latent dimensions by falling Var_x(E_q[z_d]), at most `count` of them."""
+        return sorted(range(len(self.variance_of_means)), key=lambda d: -self.variance_of_means[d])[:count]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(name, value, unit) of every number, as text, for a table."""
+        how = "closed form" if self.closed_form else f"{self.samples} samples"
+        named = [
+            (f"log p(x), {self.samples} samples", self.log_likelihood, "nats"),
+            ("bits per dimension", self.bits_per_dim, "bits"),
+            ("ELBO", self.elbo, "nats"),
+            ("distortion", self.distortion, "nats"),
+            (f"rate, {how}", self.rate, "nats"),
+            ("effective sample size", self.ess, f"of {self.samples}"),
+        ]
+        rows = [(name, str(value), unit) for name, value, unit in named if value is not None]
+        if self.active_units is not None:
+            rows.append(("active units", str(self.active_units), f"of {len(self.variance_of_means)}"))
+        return [*rows, ("examples", str(self.n), "")]
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the values of each example, as plain JSON values; an unknown standard error is null."""
+        values = asdict(self)
+        del values["per_example"]
+        return {name: _plain(value) for name, value in values.items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Evaluation:
+        """The evaluation that `to_json` described; keys of others, such as the protocol, are ignored."""
+        return cls(**{name: _typed(values[name]) for name in cls.__dataclass_fields__ if name in values})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(v) for name, v in value.items()}
+    if isinstance(value, tuple):
+        return list(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _typed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return MeanSE(**{name: math.nan if v is None else v for name, v in value.items()})
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,152 @@
+r"""Sums over samples that arrive in chunks, exact for any number of samples and any size of the chunks.
+
+Nothing here averages averages: of the log-weights log w_1 … log w_S only
+
+    log Σ_s w_s   and   log Σ_s w_s²
+
+are carried from chunk to chunk, and every mean is a sum over all samples, divided by S once at the end. Sums are in
+float64 where the device has it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Sums", "Weights", "posterior_mean", "wide", "with_rate"]
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, kl_divergence
+
+from elbox.errors import IncompatibleError
+from elbox.terms import Group, Terms
+
+
+class Weights:
+    r"""log (1/S) Σ_s w_s and the effective sample size (Σ w)² / Σ w² of importance weights that arrive in chunks.
+
+    Reference: Burda et al. (2016), *Importance weighted autoencoders*, eq. 8; Kong (1992), *A note on importance
+    sampling using standardized weights* (the effective sample size).
+
+    Example:
+        >>> weights = Weights()
+        >>> for chunk in torch.tensor([[0.0], [1.0], [2.0]]).split(2):
+        ...     weights.add(chunk)
+        >>> weights.log_mean(), torch.logsumexp(torch.tensor([0.0, 1.0, 2.0]), 0) - math.log(3)
+        (tensor([1.3090], dtype=torch.float64), tensor(1.3090))
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.log_sum: Tensor | None = None
+        self.log_squares: Tensor | None = None
+
+    def add(self, log_w: Tensor) -> None:
+        """Take in the log-weights [K, B] of K more samples, nats."""
+        log_w = wide(log_w)
+        self.count += log_w.shape[0]
+        self.log_sum = _logaddexp(self.log_sum, torch.logsumexp(log_w, 0))
+        self.log_squares = _logaddexp(self.log_squares, torch.logsumexp(2 * log_w, 0))
+
+    def log_mean(self) -> Tensor:
+        """log (1/S) Σ_s w_s, [B], nats."""
+        assert self.log_sum is not None
+        return self.log_sum - math.log(self.count)
+
+    def effective(self) -> Tensor:
+        """(Σ w)² / Σ w², [B], between 1 and S."""
+        assert self.log_sum is not None
+        assert self.log_squares is not None
+        return (2 * self.log_sum - self.log_squares).exp()
+
+
+class Sums:
+    """Means over samples of all else that an evaluation reports, for one batch of examples.
+
+    `mean("distortion")` and `mean("rate")` are [B]; `mean("rate_per_dimension")` and `mean("z")` are [B, D], the latent
+    groups side by side. What the model cannot give is missing from `names`.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.closed_form = True
+        self.totals: dict[str, Tensor] = {}
+
+    def add(self, terms: Terms) -> None:
+        """Take in the terms of K more samples."""
+        samples = terms.log_px.shape[0]
+        self.count += samples
+        self._sum("distortion", -wide(terms.log_px).sum(0))
+        groups = [with_rate(group) for group in terms.groups.values()]
+        if all(group.prior is not None for group in groups):
+            self.closed_form = self.closed_form and all(group.kl is not None for group in groups)
+            self._sum("rate", samples * torch.stack([wide(group.rate) for group in groups]).sum(0))
+            per_dimension = [_rate_per_dimension(group) for group in groups]
+            if all(rate is not None for rate in per_dimension):
+                self._sum("rate_per_dimension", samples * torch.cat([r for r in per_dimension if r is not None], -1))
+        self._latent(groups, samples)
+
+    def mean(self, name: str) -> Tensor:
+        """The mean over all samples so far."""
+        return self.totals[name] / self.count
+
+    def spread(self) -> Tensor | None:
+        """Variance of the error in `mean("z")` [B, D]: 0 for exact means; None if there are too few samples to say."""
+        z = self.mean("z")
+        if "z²" not in self.totals:
+            return torch.zeros_like(z)
+        if self.count < 2:
+            return None
+        return (self.mean("z²") - z.square()).clamp(min=0) / (self.count - 1)
+
+    def _latent(self, groups: list[Group], samples: int) -> None:
+        means = [posterior_mean(group.posterior) for group in groups]
+        if all(m is not None and m.dim() == 2 for m in means):
+            self._sum("z", samples * torch.cat([wide(m) for m in means if m is not None], -1))
+            return
+        z = wide(torch.cat([group.z for group in groups], -1))
+        self._sum("z", z.sum(0))
+        self._sum("z²", z.square().sum(0))
+
+    def _sum(self, name: str, value: Tensor) -> None:
+        self.totals[name] = value if name not in self.totals else self.totals[name] + value
+
+
+def with_rate(group: Group) -> Group:
+    """The group with KL(q ‖ p) in closed form, [B], where there is one; else its rate stays the mean over samples.
+
+    Where q or p depends on samples of other groups, the closed form is averaged over these.
+    """
+    if group.prior is None or group.kl is not None:
+        return group
+    try:
+        kl = kl_divergence(group.posterior, group.prior)
+    except NotImplementedError:
+        return group
+    return replace(group, kl=kl if kl.dim() == 1 else kl.mean(0))
+
+
+def _rate_per_dimension(group: Group) -> Tensor | None:
+    try:
+        rate = wide(group.rate_per_dimension())
+    except (IncompatibleError, NotImplementedError):
+        return None
+    return rate if rate.dim() == 2 else rate.mean(0)
+
+
+def posterior_mean(q: Distribution) -> Tensor | None:
+    """E_q[z], or None where no formula is known, as for flows."""
+    try:
+        return q.mean
+    except (NotImplementedError, AttributeError):
+        return None
+
+
+def wide(t: Tensor) -> Tensor:
+    """In the precision in which sums are taken."""
+    return t.float() if t.device.type == "mps" else t.double()  # mps has no float64
+
+
+def _logaddexp(a: Tensor | None, b: Tensor) -> Tensor:
+    return b if a is None else torch.logaddexp(a, b)

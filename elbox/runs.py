@@ -1,0 +1,325 @@
+"""A run: a recipe trained on data, with everything that is needed to trust, repeat, resume and use it.
+
+run.json            recipe with all settings, data and protocol, training settings, seed, versions, device, status
+model.safetensors   the best weights by the held-out bound
+metrics.jsonl       one row an epoch (train) and one a held-out evaluation (held_out), in nats
+split.npz           row numbers of the splits
+checkpoints/        everything that an exact resume needs
+evaluation.json     the numbers of the last `evaluate`
+report.html         the report
+"""
+
+from __future__ import annotations
+
+__all__ = ["Interrupted", "Run", "fit", "load_run", "resume"]
+
+import io
+import json
+import platform
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from elbox import data as data_package
+from elbox.data import Data
+from elbox.errors import RunError
+from elbox.evaluate import Evaluation, held_out
+from elbox.evaluate import evaluate as evaluate_model
+from elbox.model import VAE
+from elbox.recipes import Recipe
+from elbox.spec import DataSpec
+from elbox.train import Training, TrainResult, checkpoint, train
+from elbox.train.step import Step
+
+
+class Interrupted(Exception):
+    """Training was stopped by Ctrl-C or SIGTERM after a checkpoint; the message says how to resume."""
+
+
+class Run:
+    """A trained model with its record; `fit`, `resume` and `load_run` make it.
+
+    Attributes:
+        recipe: The recipe, whose model holds the best weights.
+        folder: The run's folder, or None for a run that was not written.
+        info: What run.json says.
+        metrics: Rows of metrics.jsonl.
+
+    Example:
+        >>> import elbox
+        >>> data = elbox.load("digits")
+        >>> run = elbox.fit(elbox.recipes.vae(data.spec, latent=2), data, elbox.Training(epochs=1))
+        >>> run.model.sample(4).shape
+        torch.Size([4, 1, 8, 8])
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        info: dict[str, Any],
+        metrics: list[dict[str, Any]],
+        folder: Path | None = None,
+        data: Data | None = None,
+        data_dir: Path | None = None,
+    ) -> None:
+        self.recipe, self.info, self.metrics, self.folder = recipe, info, metrics, folder
+        self._data, self._data_dir = data, data_dir
+
+    @property
+    def model(self) -> VAE:
+        """The model with its best weights, in evaluation mode."""
+        return self.recipe.model
+
+    @cached_property
+    def data(self) -> Data:
+        """The data it was trained on, loaded again and checked if the run came from disk.
+
+        Raises:
+            DataError: if they are no longer there, or differ.
+        """
+        return self._data or data_package.reload(self.info["data"], data_dir=self._data_dir)
+
+    @property
+    def spec(self) -> DataSpec:
+        """Shape and kind of one example, as the model sees it."""
+        return DataSpec.from_json(self.info["spec"])
+
+    @property
+    def protocol(self) -> str:
+        """How the data were binarised, or that they were not; it belongs beside every number."""
+        return self.info["protocol"]
+
+    def describe(self) -> str:
+        """One line: recipe, data, status."""
+        name = self.recipe.name or "a model of parts"
+        return f"{name} on {self.info['description']} ({self.info['status']})"
+
+    def evaluate(self, split: str = "test", samples: int = 1000, seed: int = 0, **options: Any) -> Evaluation:
+        """Bounds and diagnostics on a split, kept in the folder as evaluation.json.
+
+        Arguments:
+            split: `"train"`, `"valid"` or `"test"`.
+            samples: S of the importance-weighted log-likelihood.
+            seed: Seed of the posterior samples.
+            options: Handed on to `elbox.evaluate`.
+
+        Example:
+            >>> import elbox
+            >>> data = elbox.load("digits")
+            >>> run = elbox.fit(elbox.recipes.vae(data.spec, latent=2), data, elbox.Training(epochs=1))
+            >>> run.evaluate(samples=10).n
+            180
+        """
+        result = evaluate_model(self.model, self.data.examples(split), samples=samples, seed=seed, **options)
+        if self.folder:
+            record = {"split": split, "protocol": self.protocol, **result.to_json()}
+            checkpoint.write_json(self.folder / "evaluation.json", record)
+        return result
+
+    def save(self, folder: str | Path) -> Path:
+        """Write run.json, the weights and the metrics to a new folder, from which `load_run` makes the same run.
+
+        Raises:
+            RunError: if the folder exists, or a part of the model cannot be described in JSON.
+        """
+        folder = Path(folder)
+        if folder.exists():
+            raise RunError(f"got the folder {folder}, which exists; expected a new one")
+        description = self.info | {"recipe": self.recipe.to_json()}
+        folder.mkdir(parents=True)
+        checkpoint.write_json(folder / "run.json", description)
+        checkpoint.write_tensors(folder / "model.safetensors", self.model.state_dict())
+        checkpoint.write_text(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.metrics))
+        return folder
+
+
+def fit(
+    recipe: Recipe,
+    data: Data,
+    training: Training | None = None,
+    *,
+    out: str | Path | None = None,
+    observer: Any = None,
+) -> Run:
+    """Train a recipe on data.
+
+    Arguments:
+        recipe: Model, objective and estimator.
+        data: What `elbox.load` or `elbox.from_array` returned.
+        training: Settings of training; None takes the defaults.
+        out: Folder for the run, which must not exist; None keeps everything in memory.
+        observer: Shows progress; None is silent.
+
+    Returns:
+        The run, its model with the best weights by the held-out bound.
+
+    Raises:
+        RunError: if `out` exists.
+        NonFiniteError: on the first loss that is not finite.
+        Interrupted: after Ctrl-C or SIGTERM, when a checkpoint was written.
+
+    Example:
+        >>> import elbox
+        >>> data = elbox.load("digits")
+        >>> run = elbox.fit(elbox.recipes.vae(data.spec, latent=2), data, elbox.Training(epochs=2))
+        >>> [row["split"] for row in run.metrics]
+        ['train', 'held_out', 'train', 'held_out']
+    """
+    training = training or Training()
+    recipe.estimator(recipe.model, data.examples("train", 2), recipe.objective)  # parts that do not fit say so here
+    info = _info(recipe, data, training)
+    folder = Path(out) if out is not None else None
+    if folder is not None:
+        if folder.exists():
+            raise RunError(f"got --out {folder}, which exists; expected a new folder, or use: elbox resume {folder}")
+        folder.mkdir(parents=True)
+        checkpoint.write_json(folder / "run.json", info)
+        _write_split(folder / "split.npz", data)
+    return _train(recipe, data, training, info, folder, observer, resuming=False)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    data: Data | None = None,
+    data_dir: Any = None,
+    allow: tuple[type, ...] = (),
+    observer: Any = None,
+) -> Run:
+    """Go on with a run that was interrupted, to the bit as if it had not been.
+
+    Arguments:
+        folder: The run's folder.
+        data: The data, where they came from an array in memory; None loads them again.
+        data_dir: Where data files are.
+        allow: Classes outside elbox that the run may name.
+        observer: Shows progress; None is silent.
+
+    Raises:
+        RunError: if it is no run or is finished.
+        DataError: if the data are not there or differ.
+    """
+    folder = Path(folder)
+    info = load_info(folder)
+    if info["status"] in ("finished", "stopped early"):
+        raise RunError(f"got the run {folder}, which is {info['status']}; expected one that was interrupted")
+    recipe = Recipe.from_json(info["recipe"], DataSpec.from_json(info["spec"]), allow)
+    data = data or data_package.reload(info["data"], data_dir=data_dir)
+    return _train(recipe, data, Training.from_json(info["training"]), info, folder, observer, resuming=True)
+
+
+def load_run(folder: str | Path, *, data_dir: Any = None, allow: tuple[type, ...] = ()) -> Run:
+    """Load a run: JSON and safetensors, never a pickle.
+
+    Arguments:
+        folder: The run's folder.
+        data_dir: Where data files are, if they are asked for.
+        allow: Classes outside elbox that the run may name.
+
+    Raises:
+        RunError: if it is no run, is damaged, was never trained, or names a class that is not allowed.
+    """
+    folder = Path(folder)
+    info = load_info(folder)
+    recipe = Recipe.from_json(info["recipe"], DataSpec.from_json(info["spec"]), allow)
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        raise RunError(f"got the run {folder} without trained weights; use: elbox resume {folder}")
+    _load_weights(recipe.model, weights)
+    recipe.model.eval()
+    metrics = checkpoint.read_rows(folder / "metrics.jsonl")
+    return Run(recipe, info, metrics, folder, data_dir=data_dir)
+
+
+def _train(
+    recipe: Recipe,
+    data: Data,
+    training: Training,
+    info: dict[str, Any],
+    folder: Path | None,
+    observer: Any,
+    *,
+    resuming: bool,
+) -> Run:
+    step = Step(recipe.model, recipe.objective, recipe.estimator, data.prepare)
+    valid, bound = data.examples("valid"), recipe.objective.bound()
+
+    def evaluate_held_out() -> dict[str, float]:
+        return held_out(recipe.model, valid, bound)
+
+    result = train(
+        step, data.train.x, training, held_out=evaluate_held_out, folder=folder, observer=observer, resume=resuming
+    )
+    info |= _outcome(result)
+    recipe.model.eval()
+    if folder is not None:
+        checkpoint.write_tensors(folder / "model.safetensors", recipe.model.state_dict())
+        checkpoint.write_json(folder / "run.json", info)
+    if result.interrupted:
+        where = f"; go on with: elbox resume {folder}" if folder else ""
+        raise Interrupted(f"stopped after step {result.steps}{where}")
+    return Run(recipe, info, result.history, folder, data)
+
+
+def _info(recipe: Recipe, data: Data, training: Training) -> dict[str, Any]:
+    import elbox
+
+    versions = {"elbox": elbox.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    likelihood = type(recipe.model.likelihood).__name__
+    return {
+        "format": 1,
+        "status": "running",
+        "recipe": recipe.to_json(),
+        "spec": data.spec.to_json(),
+        "data": data.source,
+        "description": data.describe(),
+        "columns": list(data.columns),
+        "protocol": data.protocol,
+        "training": training.to_json(),
+        "seed": training.seed,
+        "versions": versions,
+        "machine": platform.platform(),
+        "notes": [f"likelihood: {likelihood}, for {data.spec.kind} data"],
+    }
+
+
+def _outcome(result: TrainResult) -> dict[str, Any]:
+    status = "interrupted" if result.interrupted else "stopped early" if result.stopped_early else "finished"
+    return {
+        "status": status,
+        "steps": result.steps,
+        "seconds": round(result.seconds, 3),
+        "best_bound": result.best_bound,
+        "choice": result.choice.to_json(),
+    }
+
+
+def load_info(folder: Path) -> dict[str, Any]:
+    if not (folder / "run.json").is_file():
+        raise RunError(f"got {folder}, which holds no run.json; expected the folder of a run, such as runs/demo")
+    info = checkpoint.read_json(folder / "run.json")
+    missing = [k for k in ("recipe", "spec", "data", "training", "status", "protocol") if k not in info]
+    if missing:
+        raise RunError(f"got {folder / 'run.json'} without {', '.join(missing)}; expected the record of an elbox run")
+    return info
+
+
+def _write_split(path: Path, data: Data) -> None:
+    buffer = io.BytesIO()
+    rows: dict[str, Any] = {name: np.asarray(numbers) for name, numbers in data.indices.items()}
+    np.savez_compressed(buffer, **rows)
+    checkpoint.write_bytes(path, buffer.getvalue())
+
+
+def _load_weights(model: VAE, path: Path) -> None:
+    tensors, _ = checkpoint.read_tensors(path)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise RunError(
+            f"got weights in {path} that do not fit the recipe in run.json ({first}); expected those of the run"
+        ) from None

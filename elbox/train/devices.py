@@ -1,0 +1,166 @@
+"""Where and in which arithmetic a run trains: device, precision and compilation, chosen once, with the reason said.
+
+Precisions (storage is float32 except for "64"; "auto" chooses among the first three):
+
+| name | products and convolutions | elsewhere |
+|---|---|---|
+| 32 | float32 | float32 |
+| tf32 | TF32 where the device has it (CUDA), else float32 | float32 |
+| bf16 | CPU: matrix products in bfloat16, summed and returned in float32; CUDA: autocast | float32; CUDA: autocast |
+| 16 | CUDA only: autocast to float16, with loss scaling | autocast |
+| 64 | float64 | float64 |
+
+Products are where a low precision gains and where it does least harm: log-densities, their sums over pixels and the
+optimiser stay in float32, as does everything that a held-out evaluation computes. Autocast is left to those who ask for
+it, because it also rounds the networks' outputs, of which log-densities are then made.
+
+A choice depends on the settings, the machine and the *counted* cost of a step, never on a measured time: the same seed
+must give the same numbers, and compiled code draws other random numbers than eager code. It is kept in every checkpoint
+and used again when the run goes on.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Choice", "choose", "connect", "device_name"]
+
+import os
+import shutil
+import sysconfig
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from elbox.errors import SettingError
+from elbox.train.cost import Cost
+from elbox.train.settings import Training
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+# Measured on two cores with AVX-512: below this many operations forward, calling oneDNN costs more than it saves.
+BF16_FLOPS = 50_000_000
+# A compiled step saves about this much for each operator call and each number written, forward and backward together …
+SECONDS_PER_CALL, SECONDS_PER_NUMBER = 3e-6, 0.5e-9
+# … and compilation takes 5–25 s, so that it is worth while if it is expected to save this many seconds.
+COMPILE_GAIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and why.
+
+    Arguments:
+        device: Such as `"cpu"` or `"cuda:0"`.
+        precision: `"32"`, `"tf32"`, `"bf16"`, `"16"` or `"64"`.
+        compile: Whether the step is compiled.
+        reasons: One sentence each for device, precision and compilation, to be printed and stored.
+    """
+
+    device: str
+    precision: str
+    compile: bool
+    reasons: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary of plain values."""
+        return {**asdict(self), "reasons": list(self.reasons)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Choice:
+        """The choice that `to_json` described."""
+        return cls(values["device"], values["precision"], values["compile"], tuple(values["reasons"]))
+
+
+def device_name(wanted: str) -> tuple[str, str]:
+    """The device for the setting `wanted`, with the reason; one that is not there raises SettingError."""
+    cuda = torch.cuda.device_count()
+    if wanted == "auto":
+        if cuda:
+            return "cuda:0", "device cuda:0: found a CUDA device"
+        return "cpu", "device cpu: no CUDA device found"
+    if wanted.startswith("cuda"):
+        index = int(wanted.partition(":")[2] or 0)
+        if index >= cuda:
+            raise SettingError(f"got device={wanted!r}, but {cuda} CUDA devices were found; use device='auto' or 'cpu'")
+        return f"cuda:{index}", f"device cuda:{index}: as asked"
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise SettingError("got device='mps', but no such device was found; use device='auto' or 'cpu'")
+    return wanted, f"device {wanted}: as asked"
+
+
+def choose(settings: Training, device: str, why: str, cost: Cost, steps: int) -> Choice:
+    """Choose precision and compilation for a run.
+
+    Arguments:
+        settings: The settings, which may already say what to do.
+        device: The device, as named by `device_name`.
+        why: The reason for that device.
+        cost: Counted cost of one step.
+        steps: Steps of the whole run.
+
+    Raises:
+        SettingError: if the settings ask for what the device cannot do.
+    """
+    precision, precision_why = _precision(settings.precision, device.partition(":")[0], cost)
+    compiled, compile_why = _compile(settings.compile, device.partition(":")[0], cost, steps)
+    return Choice(device, precision, compiled, (why, precision_why, compile_why))
+
+
+def _precision(wanted: str, device: str, cost: Cost) -> tuple[str, str]:
+    if (wanted == "16" and device != "cuda") or (wanted in ("bf16", "64") and device == "mps"):
+        raise SettingError(f"got precision={wanted!r} on device {device}, which cannot do it; use 'auto' or '32'")
+    if wanted != "auto":
+        return wanted, f"precision {wanted}: as asked"
+    if device == "cuda" and torch.cuda.get_device_capability()[0] >= 8:
+        return "tf32", "precision tf32: this device multiplies fast in TF32, and all sums stay in float32"
+    if device != "cpu" or not _cpu_has_bf16():
+        return "32", f"precision 32: this {device} has no fast bfloat16 products"
+    work = f"{cost.flops / 1e6:.0f} million operations of its products a step"
+    if cost.flops < BF16_FLOPS:
+        return "32", f"precision 32: with {work}, the network is too small to gain from bfloat16"
+    return "bf16", f"precision bf16: with {work}, products in bfloat16 are faster; all sums stay in float32"
+
+
+def _cpu_has_bf16() -> bool:
+    # AVX512-BF16 or AMX: without them oneDNN emulates bfloat16 and loses. Both questions are private in torch.
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in tests)
+
+
+def _compile(wanted: bool | None, device: str, cost: Cost, steps: int) -> tuple[bool, str]:
+    missing = _missing_compiler(device)
+    if wanted and missing:
+        raise SettingError(f"got compile=True, but {missing}; install it or leave compile out")
+    if wanted is not None:
+        return wanted, f"{'compiled' if wanted else 'not compiled'}: as asked"
+    saved = steps * (cost.calls * SECONDS_PER_CALL + cost.numbers * SECONDS_PER_NUMBER)
+    if saved < COMPILE_GAIN_SECONDS:
+        return False, f"not compiled: it would save about {saved:.0f} s over {steps} steps, which compiling would cost"
+    if missing:
+        return False, f"not compiled: it would save about {saved:.0f} s, but {missing}"
+    return True, f"compiled: it should save about {saved:.0f} s over {steps} steps"
+
+
+def _missing_compiler(device: str) -> str | None:
+    if device == "mps":
+        return "torch cannot compile well for mps"
+    if device == "cpu":
+        if shutil.which(os.environ.get("CXX", "g++")) is None and shutil.which("clang++") is None:
+            return "no C++ compiler (g++ or clang++) was found"
+        if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+            return "Python's C headers (python3-dev) were not found"
+    return None
+
+
+def connect(choice: Choice) -> Fabric:
+    """Lightning Fabric, launched on the chosen device with the chosen precision."""
+    from lightning_fabric import Fabric
+
+    kind, _, index = choice.device.partition(":")
+    autocast = {"16": "16-mixed", "64": "64-true"} | ({"bf16": "bf16-mixed"} if kind == "cuda" else {})
+    precision: Any = autocast.get(choice.precision, "32-true")
+    fabric = Fabric(accelerator=kind, devices=[int(index or 0)] if kind == "cuda" else 1, precision=precision)
+    fabric.launch()
+    return fabric

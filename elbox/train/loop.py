@@ -1,0 +1,127 @@
+"""Training, from the outside: `train(step, x, settings)` begins a run or goes on with one, and says how it went.
+
+The engine knows nothing of models. It is given a step, a module with `step(x) -> (loss, logs)`, whose buffer
+`step.progress` it sets to the fraction of the run that is done, and a function that returns the held-out bound. What
+the optimiser minimises is called the loss and never a bound; the best weights are those with the best held-out bound.
+"""
+
+from __future__ import annotations
+
+__all__ = ["train"]
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from elbox.errors import RunError, SettingError
+from elbox.train import rng
+from elbox.train.checkpoint import Checkpoint, Checkpoints, Metrics
+from elbox.train.cost import count
+from elbox.train.devices import Choice, choose, device_name
+from elbox.train.precision import products
+from elbox.train.progress import Observer, Silent
+from elbox.train.session import FORMAT, HeldOut, Session, TrainResult
+from elbox.train.settings import Training
+from elbox.train.signals import Interrupts
+
+
+def train(
+    step: nn.Module,
+    x: Tensor,
+    settings: Training | None = None,
+    *,
+    held_out: HeldOut | None = None,
+    folder: Path | None = None,
+    observer: Observer | None = None,
+    resume: bool = False,
+    stop_after: int | None = None,
+) -> TrainResult:
+    """Train `step` on the examples `x`, and leave the best weights in it.
+
+    Arguments:
+        step: Module with `step(x) -> (loss, logs)`, a 0-d loss to be minimised and a dictionary of 0-d tensors under
+            names that stay; its 0-d buffer `progress` is set before each step, from 0 at the first to 1 at the last.
+        x: Training examples [N, *event], as the step wants them (bytes stay bytes).
+        settings: How to train.
+        held_out: Returns numbers about held-out data, among them `"bound"`, by which weights are chosen (higher is
+            better). It is called with the step in evaluation mode, with averaged weights if there are any, in full
+            precision and with fixed random numbers, and disturbs none of the training's.
+        folder: Where `metrics.jsonl` and `checkpoints/` are written; `None` writes nothing.
+        observer: Shows progress.
+        resume: Go on from the newest checkpoint in `folder`, or begin if there is none yet.
+        stop_after: Stop as a signal would, once this many steps of the run are done.
+
+    Raises:
+        SettingError: if the settings cannot be met here.
+        NonFiniteError: at the first loss that is not finite.
+        RunError: if a file cannot be written, or a checkpoint is damaged or of another run.
+    """
+    settings, observer = settings or Training(), observer or Silent()
+    if settings.patience is not None and held_out is None:
+        raise SettingError("got patience without a held-out evaluation; expected data to evaluate on, or no patience")
+    if not len(x):
+        raise SettingError("got no training examples; expected at least one")
+    store = _store(folder, resume)
+    saved = store.load(observer.on_message) if store and resume else None
+    wanted = settings.device
+    if saved is not None:
+        _check_same_run(saved, settings, len(x))
+        wanted = _same_device(saved, wanted)
+    device, why = device_name(wanted)
+    with ExitStack() as stack:
+        stack.callback(observer.on_end)
+        stack.enter_context(rng.scope(settings.seed, torch.device(device)))
+        choice = _choice(step, x, settings, device, why, saved)
+        stack.enter_context(products(choice.precision))
+        metrics = Metrics(folder / "metrics.jsonl" if folder else None)
+        session = Session(step, x, settings, choice, held_out=held_out, store=store, metrics=metrics, observer=observer)
+        session.begin(saved)
+        session.train(stack.enter_context(Interrupts()), stop_after)
+        return session.finish()
+
+
+def _store(folder: Path | None, resume: bool) -> Checkpoints | None:
+    if folder is None:
+        if resume:
+            raise SettingError("got resume without a folder; expected the folder of the run to go on with")
+        return None
+    store = Checkpoints(folder / "checkpoints")
+    if store.paths() and not resume:
+        raise RunError(f"got a folder {folder} that holds a run already; resume it or choose another folder")
+    return store
+
+
+def _check_same_run(saved: Checkpoint, settings: Training, examples: int) -> None:
+    if saved.state.get("format") != FORMAT:
+        raise RunError(
+            f"got a checkpoint of format {saved.state.get('format')}; expected {FORMAT}; use the elbox it is of"
+        )
+    free = ("checkpoint_seconds", "device")
+    before, now = saved.state["settings"], settings.to_json()
+    changed = [f"{k}={now[k]!r} (was {before.get(k)!r})" for k in now if k not in free and now[k] != before.get(k)]
+    if changed:
+        raise RunError(
+            f"got changed settings {', '.join(changed)}; expected those of the run; start a new run for new ones"
+        )
+    if saved.state["examples"] != examples:
+        raise RunError(
+            f"got {examples} training examples; expected the {saved.state['examples']} that the run began with"
+        )
+
+
+def _same_device(saved: Checkpoint, wanted: str) -> str:
+    before = str(saved.state["choice"]["device"])
+    there = before == "cpu" or (before.startswith("cuda") and torch.cuda.is_available())
+    return before if wanted == "auto" and there else wanted
+
+
+def _choice(step: nn.Module, x: Tensor, settings: Training, device: str, why: str, saved: Checkpoint | None) -> Choice:
+    if saved is not None:
+        before = Choice.from_json(saved.state["choice"])
+        if before.device == device:
+            return before
+    at = next((p.device for p in step.parameters()), torch.device("cpu"))
+    cost = count(step, x[: settings.batch_size].to(at))
+    return choose(settings, device, why, cost, settings.steps(len(x)))

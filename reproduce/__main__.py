@@ -1,0 +1,19 @@
+"""`python -m reproduce NAME [options]`: run one reproduction; without a name, list them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+NAMES = {
+    "ppca": "linear_vae on digits reaches the maximum-likelihood value of probabilistic PCA",
+    "burda": "Burda et al. (2016), table 1, one layer: NLL after 40 passes, k = 1 and 5, or --passes 364",
+    "latent_sizes": "Kingma & Welling (2014), figure 2: the bound for latent dimensions 3 … 200",
+    "manifold": "Kingma & Welling (2014), figure 4: the 2-D manifold of MNIST",
+}
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
+        print("\n".join(f"{name:14s}{what}" for name, what in NAMES.items()))
+        raise SystemExit(0 if len(sys.argv) < 2 else 2)
+    importlib.import_module(f"reproduce.{sys.argv[1]}").main(sys.argv[2:])

@@ -1,0 +1,67 @@
+"""Kingma & Welling (2014), figure 2: the bound against training samples for latent dimensions 3, 5, 10, 20, 200."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from torch.nn import Tanh
+
+import elbox
+from reproduce.common import FIGURES, record, table
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--epochs", type=int, default=40, help="passes of 50 000 samples")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    start, rows, curves = time.perf_counter(), [], {}
+    data = elbox.load("mnist", binarise="dynamic")
+    for latent in (3, 5, 10, 20, 200):
+        made = elbox.recipes.vae(data.spec, latent=latent, hidden=(500,), activation=Tanh, seed=options.seed)
+        training = elbox.Training(
+            epochs=options.epochs,
+            batch_size=100,
+            lr=0.02,
+            optimizer="adagrad",
+            seed=options.seed,
+            evaluations=options.epochs,
+        )
+        run = elbox.fit(made, data, training)
+        result = elbox.evaluate(run.model, data.examples("test"), samples=1)
+        curves[latent] = {
+            split: [(row["step"] * 100, row["elbo"]) for row in run.metrics if row["split"] == split]
+            for split in ("train", "held_out")
+        }
+        last = curves[latent]["train"][-1][1]
+        rows.append(
+            [str(latent), f"{last:.2f}", f"{result.elbo.mean:.2f} ± {result.elbo.se:.2f}", str(result.active_units)]
+        )
+        print(rows[-1], flush=True)
+    _draw(curves)
+    head = ["latent dimensions", "bound, training (last epoch)", "bound, 10 000 test images", "active units"]
+    text = (
+        f"Dynamic MNIST, 500 hidden tanh units, Adagrad (0.02), batch 100, L = 1, {options.epochs * 50_000:,} training "
+        f"samples, seed {options.seed}. What must hold: the bound improves up to 20 and is not worse at 200.\n\n"
+        + table(head, rows)
+        + "\n\n![bound against training samples](figures/latent_sizes.png)"
+    )
+    record("latent_sizes", "Kingma & Welling (2014), figure 2", text, start)
+
+
+def _draw(curves: dict) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 2.6), layout="constrained")
+    axes = figure.subplots(1, len(curves), sharey=True)
+    for axis, (latent, splits) in zip(axes, curves.items(), strict=True):
+        axis.semilogx(*zip(*splits["train"], strict=True), "--", color="tab:red", label="AEVB (train)")
+        axis.semilogx(*zip(*splits["held_out"], strict=True), color="tab:red", label="AEVB (held out)")
+        axis.set_title(f"MNIST, $N_z$ = {latent}", fontsize=10)
+        axis.set_ylim(-150, -90)
+        axis.set_xlabel("training samples evaluated", fontsize=8)
+    axes[0].set_ylabel("ELBO, nats")
+    axes[0].legend(fontsize=7, frameon=False)
+    FIGURES.mkdir(exist_ok=True)
+    figure.savefig(FIGURES / "latent_sizes.png", dpi=110)

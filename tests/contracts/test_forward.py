@@ -1,0 +1,179 @@
+"""Shapes: batch and event shapes of every part, and gradients that reach every parameter by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from elbox import DataSpec, Group, Recipe, Terms, likelihoods
+from elbox.errors import IncompatibleError
+from elbox.likelihoods.base import DEFAULTS
+from elbox.nn import MLP, ConvDecoder
+from elbox.spec import KINDS
+from elbox.train.step import Step
+from tests.components import FEATURES, IMAGE, LATENT, LEVELS, make, of
+
+K, B = 4, 3
+WITHOUT_PARAMETERS = ("priors.StandardNormal", "nn.Standardize")
+
+
+def inputs(name: str) -> Tensor:
+    """A batch [B, ...] that the part accepts."""
+    if name.startswith("recipes."):
+        return torch.rand(B, *IMAGE).round()
+    decodes = name.startswith("likelihoods.") or name == "nn.ConvDecoder"
+    event = IMAGE if name == "nn.ConvEncoder" else (LATENT,) if decodes else (FEATURES,)
+    return torch.randn(B, *event)
+
+
+@pytest.mark.parametrize("name", of("priors"))
+def test_prior(name: str) -> None:
+    p = make(name)()
+    assert p.batch_shape == ()
+    assert p.event_shape == (LATENT,)
+    z = p.sample((K, B))
+    assert z.shape == (K, B, LATENT)
+    assert p.log_prob(z).shape == (K, B)
+
+
+@pytest.mark.parametrize("name", of("posteriors"))
+def test_posterior(name: str) -> None:
+    q = make(name)(inputs(name))
+    assert q.batch_shape == (B,)
+    assert q.event_shape == (LATENT,)
+    assert q.mean.shape == (B, LATENT)
+    z = q.rsample((K,))
+    assert z.shape == (K, B, LATENT)
+    assert q.log_prob(z).shape == (K, B)
+    assert z.requires_grad
+
+
+@pytest.mark.parametrize("batch", [(), (B,), (K, B)])
+@pytest.mark.parametrize("name", of("likelihoods"))
+def test_likelihood(name: str, batch: tuple[int, ...]) -> None:
+    p = make(name)(torch.randn(*batch, LATENT))
+    assert p.batch_shape == batch
+    assert p.event_shape == (FEATURES,)
+    assert p.mean.shape == (*batch, FEATURES)
+    x = p.sample()
+    assert x.shape == (*batch, FEATURES)
+    assert x.dtype == torch.float32
+    assert p.log_prob(x).shape == batch
+    assert p.log_prob(x).isfinite().all()
+
+
+@pytest.mark.parametrize("name", of("likelihoods"))
+def test_likelihood_of_one_batch_under_many_codes(name: str) -> None:
+    """log p(x_b | z_kb): data [B, F] broadcast against codes [K, B, D], each as if it were alone."""
+    part, z = make(name), torch.randn(K, B, LATENT)
+    x = part(z[0]).sample()
+    together = part(z).log_prob(x)
+    assert together.shape == (K, B)
+    alone = torch.stack([torch.stack([part(z[k, b]).log_prob(x[b]) for b in range(B)]) for k in range(K)])
+    torch.testing.assert_close(together, alone)
+
+
+@pytest.mark.parametrize("event", [(FEATURES,), IMAGE, (3, 8, 8)])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", likelihoods.__all__)
+def test_likelihood_for_data(name: str, kind: str, event: tuple[int, ...]) -> None:
+    """`output_shape` and `for_data` agree with each other; a kind that is not declared is refused."""
+    cls = getattr(likelihoods, name)
+    spec = DataSpec(event, kind, levels=LEVELS if kind == "levels" else 0, offset=0.5, scale=0.5)
+    if kind not in cls.kinds:
+        with pytest.raises(IncompatibleError, match=f"{name} describes .* got {kind} data; use {DEFAULTS[kind]}"):
+            cls.for_data(MLP(LATENT, [], 1), spec)
+        return
+    p = cls.for_data(MLP(LATENT, [], cls.output_shape(spec)), spec)(torch.randn(B, LATENT))
+    x = torch.randint(0, 2, (B, *event)).float()
+    assert p.event_shape == event
+    assert p.log_prob(x).isfinite().all()
+    if len(event) == 3:
+        net = ConvDecoder(LATENT, cls.output_shape(spec), channels=(3,))
+        assert cls.for_data(net, spec)(torch.randn(K, B, LATENT)).log_prob(x).shape == (K, B)
+
+
+@pytest.mark.parametrize("name", of("nn"))
+def test_net_takes_any_batch_shape(name: str) -> None:
+    """Leading dimensions are batch: a batch of (2, B) is what its rows are one by one."""
+    net, x = make(name), torch.stack([inputs(name), inputs(name)])
+    together = net(x)
+    assert together.shape[:2] == (2, B)
+    torch.testing.assert_close(together, torch.stack([torch.stack([net(row) for row in half]) for half in x]))
+
+
+@pytest.mark.parametrize("name", of("schedules"))
+def test_schedule_keeps_the_shape_of_t(name: str) -> None:
+    schedule = make(name)
+    t = torch.rand(3, 2)
+    assert schedule(t).shape == (3, 2)
+    torch.testing.assert_close(schedule(t)[1, 1], schedule(t[1, 1]))
+
+
+@pytest.mark.parametrize("name", of("objectives"))
+def test_objective(name: str) -> None:
+    objective = make(name)
+    z, q, p = torch.randn(K, B, LATENT), torch.distributions.Normal(0, 1), torch.distributions.Normal(0, 1)
+    terms = Terms(torch.randn(K, B), {"z": Group(z, torch.randn(K, B), torch.randn(K, B), p, q)})
+    assert objective(terms).shape == (B,)
+    assert objective(terms, torch.tensor(0.5)).shape == (B,)
+    assert objective.path_scale(terms).shape == (K, B)
+    assert objective.bound().bound().arguments == objective.bound().arguments
+    assert type(objective.bound()) is type(objective)
+
+
+def loss_of(name: str) -> tuple[nn.Module, Tensor]:
+    """A module and a scalar through which every parameter should act."""
+    part = make(name)
+    if isinstance(part, Recipe):
+        step = Step(part.model, part.objective, part.estimator)
+        step.progress.fill_(1.0)  # after any warm-up
+        return part.model, step(inputs(name))[0]
+    if name.startswith("priors."):
+        return part, part().log_prob(torch.randn(K, LATENT)).sum()
+    if name.startswith("posteriors."):
+        q = part(inputs(name))
+        return part, q.log_prob(torch.randn(K, B, LATENT)).nan_to_num(0, 0, 0).sum() + q.rsample().square().sum()
+    if name.startswith("likelihoods."):
+        p = part(inputs(name))
+        return part, p.log_prob(p.sample()).sum()
+    return part, part(inputs(name)).square().sum()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n in of("priors", "posteriors", "likelihoods", "nn", "recipes") if n not in WITHOUT_PARAMETERS],
+)
+def test_gradients_reach_every_parameter(name: str) -> None:
+    """With every weight away from 0; the recipes through the loss that training minimises."""
+    module, loss = loss_of(name)
+    loss.backward()
+    for parameter, p in module.named_parameters():
+        assert p.grad is not None, parameter
+        assert p.grad.isfinite().all(), parameter
+        assert p.grad.abs().max() > 0, parameter
+
+
+@pytest.mark.parametrize("name", [n for n in of("priors") if n != "priors.StandardNormal"])
+def test_every_element_of_a_prior_is_learned(name: str) -> None:
+    module, loss = loss_of(name)
+    loss.backward()
+    assert all((p.grad != 0).all() for p in module.parameters())
+
+
+@pytest.mark.parametrize("name", of("recipes"))
+def test_model_of_recipe(name: str) -> None:
+    """terms, encode, decode, reconstruct, sample and log_prob have the documented shapes."""
+    model, x = make(name).model, inputs(name)
+    terms = model.terms(x, samples=K)
+    assert terms.log_px.shape == terms.log_w.shape == (K, B)
+    assert terms.elbo.shape == terms.rate.shape == terms.distortion.shape == (B,)
+    assert terms.groups["z"].z.shape == (K, B, LATENT)
+    assert model.encode(x).batch_shape == (B,)
+    assert model.decode(torch.randn(2, B, LATENT)).event_shape == IMAGE
+    assert model.reconstruct(x).shape == (B, *IMAGE)
+    if model.prior is not None:
+        assert model.sample(7).shape == model.sample(7, mean=True).shape == (7, *IMAGE)
+        assert model.log_prob(x, samples=3).shape == (B,)
+        assert not model.log_prob(x, samples=3).requires_grad

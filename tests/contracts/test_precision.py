@@ -1,0 +1,144 @@
+"""Double precision: every part follows `.to(dtype)`, agrees with single precision, and passes gradcheck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd import gradcheck
+from torch.func import functional_call
+
+from elbox import Group, Recipe, Terms
+from elbox.distributions import DiscretizedLogistic, diagonal_normal, soft_clip
+from tests.components import FEATURES, IMAGE, LATENT, LEVELS, make, of
+from tests.contracts.test_forward import inputs
+
+MODULES = of("priors", "posteriors", "likelihoods", "nn")
+
+
+def numbers(part: nn.Module, name: str, x: Tensor) -> Tensor:
+    """What the part computes from x without drawing: densities, means, outputs."""
+    fixed = torch.linspace(-1.5, 1.5, 3 * LATENT, dtype=x.dtype).reshape(3, LATENT)
+    axis = name.split(".")[0]
+    if axis == "priors":
+        return part().log_prob(fixed)
+    if name == "posteriors.Deterministic":
+        return part(x).mean
+    if axis == "posteriors":
+        q = part(x)
+        return torch.cat([q.log_prob(fixed), q.mean.flatten()])
+    if axis == "likelihoods":
+        p, y = part(x), torch.arange(FEATURES, dtype=x.dtype) % (2 if name == "likelihoods.Bernoulli" else LEVELS)
+        return torch.cat([p.log_prob(y), p.mean.flatten()])
+    return part(x)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_to_dtype(name: str) -> None:
+    part, x = make(name).eval(), inputs(name)
+    single = numbers(part, name, x)
+    double = numbers(part.to(torch.float64), name, x.double())
+    assert single.dtype == torch.float32
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_parameter_or_buffer_escapes_to_dtype(name: str) -> None:
+    part = make(name).to(torch.float64)
+    assert {t.dtype for t in (*part.parameters(), *part.buffers())} == {torch.float64}
+
+
+@pytest.mark.parametrize("name", of("likelihoods", "priors", "posteriors"))
+def test_samples_have_the_dtype_of_the_part(name: str) -> None:
+    part = make(name).to(torch.float64)
+    d = part() if name.startswith("priors.") else part(inputs(name).double())
+    assert (d.rsample() if name == "posteriors.Deterministic" else d.sample()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n != "priors.StandardNormal"])
+def test_gradcheck(name: str) -> None:
+    """With respect to every parameter and the input, in float64."""
+    part = make(name).to(torch.float64).eval()
+    x = inputs(name).double().requires_grad_()
+    names = [n for n, _ in part.named_parameters()]
+
+    def f(x: Tensor, *values: Tensor) -> Tensor:
+        weights = dict(zip(names, values, strict=True))
+        return functional_call(Numbers(part, name), {f"part.{k}": v for k, v in weights.items()}, (x,))
+
+    values = [p.detach().clone().requires_grad_() for p in part.parameters()]
+    assert gradcheck(f, (x, *values), fast_mode=True)
+
+
+class Numbers(nn.Module):
+    def __init__(self, part: nn.Module, name: str) -> None:
+        super().__init__()
+        self.part, self.name = part, name
+
+    def forward(self, x: Tensor) -> Tensor:
+        return numbers(self.part, self.name, x)
+
+
+@pytest.mark.parametrize("name", ["posteriors.DiagonalNormal", "posteriors.FullNormal", "posteriors.Deterministic"])
+def test_gradcheck_of_a_sample(name: str) -> None:
+    """The path z(φ) under fixed noise."""
+    part, x = make(name).to(torch.float64), inputs(name).double()
+    names = [n for n, _ in part.named_parameters()]
+
+    def f(*values: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return functional_call(part, dict(zip(names, values, strict=True)), (x,)).rsample((2,))
+
+    assert gradcheck(f, tuple(p.detach().clone().requires_grad_() for p in part.parameters()))
+
+
+@pytest.mark.parametrize("name", of("objectives"))
+def test_gradcheck_of_an_objective(name: str) -> None:
+    objective = make(name)
+
+    def f(log_px: Tensor, log_pz: Tensor, log_qz: Tensor) -> Tensor:
+        q = diagonal_normal(torch.zeros(3, LATENT), torch.ones(LATENT))
+        return objective(Terms(log_px, {"z": Group(torch.zeros(4, 3, LATENT), log_pz, log_qz, q, q)}))
+
+    assert gradcheck(f, tuple(torch.randn(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)))
+
+
+@pytest.mark.parametrize("estimator", ["estimators.Reparameterized", "estimators.AnalyticKL"])
+@pytest.mark.parametrize("name", ["recipes.vae", "recipes.vae_full_covariance", "recipes.linear_vae"])
+def test_gradcheck_of_a_loss(name: str, estimator: str) -> None:
+    """Where the gradient is that of the loss under fixed noise (it is not for Path and Score), through a whole model."""
+    recipe: Recipe = make(name)
+    model, x = recipe.model.to(torch.float64), torch.rand(2, *IMAGE, dtype=torch.float64).round()
+    names = [n for n, _ in model.named_parameters()]
+
+    class Loss(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self) -> Tensor:
+            torch.manual_seed(0)
+            return make(estimator)(self.model, x, recipe.objective).loss
+
+    def f(*values: Tensor) -> Tensor:
+        return functional_call(Loss(), {f"model.{n}": v for n, v in zip(names, values, strict=True)}, ())
+
+    assert gradcheck(f, tuple(p.detach().clone().requires_grad_() for p in model.parameters()), fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a, b: DiscretizedLogistic(3 * a, b.exp(), levels=5).log_prob(torch.arange(5.0).double()),
+        lambda a, b: DiscretizedLogistic(3 * a, b.exp(), levels=5).mean,
+        lambda a, b: soft_clip(20 * a) * soft_clip(b, 2.0),
+        lambda a, b: diagonal_normal(a, b.exp()).log_prob(torch.zeros(5).double()),
+    ],
+    ids=["DiscretizedLogistic.log_prob", "DiscretizedLogistic.mean", "soft_clip", "diagonal_normal"],
+)
+def test_gradcheck_of_a_distribution(f: Callable[[Tensor, Tensor], Tensor]) -> None:
+    a, b = torch.randn(5, dtype=torch.float64, requires_grad=True), torch.randn(5, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(f, (a, b))
