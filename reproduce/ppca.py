@@ -19,8 +19,8 @@ def exact_log_evidence(model: elbox.VAE, x: torch.Tensor) -> float:
     with torch.no_grad():
         basis = torch.cat([torch.zeros(1, model.prior.zero.numel()), torch.eye(model.prior.zero.numel())])
         out = model.decode(basis)
-        mean, sigma = out.mean[0].double(), out.stddev[0, 0].double()
-        weight = out.mean[1:].double() - mean
+        mean, sigma = out.mean[0].flatten().double(), out.stddev.flatten()[0].double()
+        weight = out.mean[1:].flatten(1).double() - mean
         covariance = weight.T @ weight + sigma**2 * torch.eye(len(mean), dtype=torch.float64)
         return torch.distributions.MultivariateNormal(mean, covariance).log_prob(x.double()).mean().item()
 
@@ -30,19 +30,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--epochs", type=int, default=1500)
     options = parser.parse_args(arguments)
     start, rows = time.perf_counter(), []
-    from sklearn.datasets import load_digits
-
-    data = elbox.from_array(
-        load_digits().data.astype("float32"), kind="real", split=(0.8, 0.1, 0.1), check_constant=False
-    )
-    x = data.train.x
+    data = elbox.load("digits", kind="real")
+    x = data.train.x.flatten(1)
     for k in (2, 5, 10):
         recipe = elbox.recipes.linear_vae(data.spec, latent=k)
         training = elbox.Training(
             epochs=options.epochs, batch_size=len(x) // 4, lr=0.02, schedule="cosine", evaluations=20
         )
         run = elbox.fit(recipe, data, training)
-        result = elbox.evaluate(run.model, x, samples=1)
+        result = elbox.evaluate(run.model, data.train.x, samples=1)
         evidence = exact_log_evidence(run.model, x)
         best = PCA(k).fit(x.numpy()).score(x.numpy())
         rows.append([str(k), f"{result.elbo.mean:.3f}", f"{evidence:.3f}", f"{best:.3f}", f"{best - evidence:.4f}"])

@@ -61,12 +61,12 @@ def fit(
     """
     start = time.perf_counter()
     make = named(recipe)
-    of_recipe, of_training = split(settings or [], make)
+    of_recipe, of_training, of_data = split(settings or [], make)
     training = Training(
         epochs, batch_size, lr, optimizer, seed=seed, device=devices, precision=precision, compile=compile,
         patience=patience, **of_training,
     )  # fmt: skip
-    loaded = data_package.load(data, data_dir=data_dir, binarise=binarise, seed=seed)
+    loaded = data_package.load(data, data_dir=data_dir, binarise=binarise, **of_data)  # one split for all seeds
     model = make(loaded.spec, seed=seed, **of_recipe)
     target = out or _fresh(Path("runs") / f"{loaded.source['name']}-{recipe}")
     silent = quiet or as_json

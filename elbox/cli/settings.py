@@ -18,11 +18,14 @@ from elbox.train import Training
 NAMES = ACTIVATIONS | {name: getattr(likelihoods, name) for name in likelihoods.__all__}
 CALLS = {name: getattr(schedules, name) for name in ("Constant", "Linear", "Cyclical", "Capacity")}
 WORDS = {"none": None, "true": True, "false": False}
-EXTRA = ("schedule", "clip", "ema", "eps", "evaluations", "checkpoint_seconds")  # the rest of Training has options
+TRAINING = ("schedule", "clip", "ema", "eps", "evaluations", "checkpoint_seconds")  # the rest of Training has options
+DATA = ("kind", "levels", "size")  # how a file of the user's is read
 
 
-def split(assignments: Iterable[str], recipe: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of the recipe and of training from texts `name=value`.
+def split(
+    assignments: Iterable[str], recipe: Callable[..., Any]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Settings of the recipe, of training and of data from texts `name=value`.
 
     Raises:
         SettingError: if a setting is unknown or ill-typed; the message lists the valid ones with their defaults.
@@ -30,30 +33,33 @@ def split(assignments: Iterable[str], recipe: Callable[..., Any]) -> tuple[dict[
     Example:
         >>> from elbox.recipes import vae
         >>> split(["latent=2", "hidden=200,200", "schedule=cosine"], vae)
-        ({'latent': 2, 'hidden': (200, 200)}, {'schedule': 'cosine'})
+        ({'latent': 2, 'hidden': (200, 200)}, {'schedule': 'cosine'}, {})
     """
     of_recipe: dict[str, Any] = {}
     of_training: dict[str, Any] = {}
+    of_data: dict[str, Any] = {}
     for text in assignments:
         name, equals, value = text.partition("=")
         name = name.strip()
         if not equals:
             raise SettingError(f"got --set {text}; expected name=value, such as --set latent=20")
-        if name in EXTRA:
+        if name in TRAINING:
             of_training[name] = parse(value) if name != "schedule" else value.strip()
+        elif name in DATA:
+            of_data[name] = parse(value)
         elif name in settings_of(recipe) and name != "seed":
             of_recipe[name] = _sequence(parse(value), settings_of(recipe)[name][1])
         else:
             raise SettingError(f"got --set {text}; expected one of {valid(recipe)}")
     check_settings(recipe, of_recipe)
-    return of_recipe, of_training
+    return of_recipe, of_training, of_data
 
 
 def valid(recipe: Callable[..., Any]) -> str:
     """All settings with their defaults, in one line."""
     training = {f.name: f.default for f in fields(Training)}
     listed = {k: shown(d) for k, (_, d) in settings_of(recipe).items() if k != "seed"}
-    listed |= {k: shown(training[k]) for k in EXTRA}
+    listed |= {k: shown(training[k]) for k in TRAINING} | {k: "as found" for k in DATA}
     return ", ".join(f"{k}={d}" for k, d in listed.items())
 
 

@@ -57,15 +57,15 @@ def as_rows(x: np.ndarray, where: Where) -> np.ndarray:
     Raises:
         DataError: if there is no row, an axis is empty, or the number of axes is not 2, 3 or 4.
     """
-    if x.ndim not in (2, 3, 4):
-        raise DataError(
-            f"got an array of shape {x.shape} in {where.name}; expected [N, D] for a table or [N, H, W], [N, C, H, W] "
-            f"or [N, H, W, C] for images; reshape it{', for one column with x.reshape(-1, 1)' if x.ndim == 1 else ''}"
-        )
     if x.size == 0:
         raise DataError(
             f"got an empty array of shape {x.shape} in {where.name}; expected at least one row and one value a row; "
             "check how it was saved"
+        )
+    if x.ndim not in (2, 3, 4):
+        raise DataError(
+            f"got an array of shape {x.shape} in {where.name}; expected [N, D] for a table or [N, H, W], [N, C, H, W] "
+            f"or [N, H, W, C] for images; reshape it{', for one column with x.reshape(-1, 1)' if x.ndim == 1 else ''}"
         )
     if x.ndim == 3:
         return x[:, None]

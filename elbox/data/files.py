@@ -69,7 +69,7 @@ def _npy(path: Path, name: str) -> Raw:
 
 def _damaged(name: str, error: Exception) -> str:
     """Message for a file that numpy refuses."""
-    if "pickle" in str(error).lower():
+    if "pickle" in str(error).lower() or "Python objects" in str(error):
         return f"got Python objects in {name}; expected an array of numbers, elbox runs no pickle; save plain numbers"
     reason = str(error).splitlines()[0] if str(error) else "empty file"
     return f"got {name}, which numpy cannot read ({reason}); expected a whole .npy or .npz file; save it again"

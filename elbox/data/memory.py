@@ -18,13 +18,19 @@ def available_memory() -> int | None:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         found.append(1024 * int(next(s for s in lines if s.startswith("MemAvailable")).split()[1]))
     with contextlib.suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text(encoding="ascii"))  # ValueError on "max": no limit
-        found.append(limit - int((group / "memory.current").read_text(encoding="ascii")))
+        found.append(_group_memory(Path("/sys/fs/cgroup")))
     if not found:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))  # all of it: macOS tells no more
     return min(found) if found else None
+
+
+def _group_memory(group: Path) -> int:
+    """What a container's control group has left; pages of files that it may drop count as free."""
+    limit = int((group / "memory.max").read_text(encoding="ascii"))  # ValueError on "max": no limit
+    used = int((group / "memory.current").read_text(encoding="ascii"))
+    stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+    return limit - used + int(stat.get("active_file", 0)) + int(stat.get("inactive_file", 0))
 
 
 def check_memory(need: int, size: int, name: str) -> None:

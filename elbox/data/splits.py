@@ -90,7 +90,11 @@ class Data:
     def describe(self) -> str:
         """One line: name, sizes of the splits, shape, kind of values."""
         spec, how = self.spec, self.binarisation
-        shape = f"{spec.dims} columns" if len(spec.event_shape) == 1 else "×".join(str(n) for n in spec.event_shape)
+        shape = (
+            f"{spec.dims} column{'s' * (spec.dims > 1)}"
+            if len(spec.event_shape) == 1
+            else "×".join(str(n) for n in spec.event_shape)
+        )
         kind = {"levels": f"levels 0…{spec.levels - 1}", "binary": "binary", "real": "real-valued", "count": "counts"}[
             spec.kind
         ]

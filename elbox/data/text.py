@@ -141,5 +141,6 @@ def _first_fault(file: TextIO, name: str, delimiter: str | None, columns: tuple[
                     "names; fill in or drop missing values and encode text as numbers"
                 )
         if len(cells) != width:
-            return f"got {len(cells)} cells in {name}, line {number}; expected {width} as in the first line; mend it"
+            got = f"{len(cells)} cell{'s' * (len(cells) > 1)}"
+            return f"got {got} in {name}, line {number}; expected {width} as in the first line; mend it"
     return f"got {name}, which is not a table of numbers; expected rows of numbers; check how it was saved"

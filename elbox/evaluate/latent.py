@@ -220,7 +220,7 @@ def _mean(q: Distribution) -> Tensor:
 def _great_circle(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     cosine = torch.nn.functional.cosine_similarity(a, b, dim=0).clamp(-1, 1)
     angle = math.acos(float(cosine))
-    if math.sin(angle) < 1e-4:  # the same or opposite directions: no great circle, or no unique one
+    if math.sin(angle) < 1e-4 or not (a.any() and b.any()):  # on one line: there is no one great circle
         return torch.lerp(a, b, t)
     return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / math.sin(angle)
 

@@ -98,6 +98,26 @@ class Residual(nn.Module):
         return h + self.second(F.silu(self.first(F.silu(h))))
 
 
+class Bilinear(nn.Module):
+    """Bilinear up-sampling as a matrix for each axis, rows · h · columnsᵀ.
+
+    The values are those of `F.interpolate`, whose backward pass is not deterministic on GPUs, and is lost when compiled for
+    channels-last convolutions on CPUs (torch 2.13).
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, small: tuple[int, int], large: tuple[int, int]) -> None:
+        super().__init__()
+        for name, n, m in (("rows", small[0], large[0]), ("columns", small[1], large[1])):
+            weights = F.interpolate(torch.eye(n)[None], size=m, mode="linear", align_corners=False)[0].T
+            self.register_buffer(name, weights.contiguous(), persistent=False)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return F.linear(F.linear(h, self.columns).mT, self.rows).mT
+
+
 @part
 class ConvDecoder(nn.Module):
     r"""The mirror image of `ConvEncoder`: an affine map, then (residual block, bilinear up-sampling, convolution) per
@@ -131,11 +151,12 @@ class ConvDecoder(nn.Module):
         super().__init__()
         self.outputs = tuple(outputs)
         image = _image(self.outputs[-3:])
-        self.sizes = sizes(image[1], image[2], len(channels))[::-1]
+        maps = sizes(image[1], image[2], len(channels))[::-1]
         widths = list(channels)[::-1]
-        self.start = (widths[0], *self.sizes[0])
+        self.start = (widths[0], *maps[0])
         self.head = nn.Linear(latent + context, prod(self.start))
         self.blocks = nn.ModuleList(Residual(w) for w in widths)
+        self.ups = nn.ModuleList(Bilinear(a, b) for a, b in zip(maps[:-1], maps[1:], strict=True))
         self.convs = nn.ModuleList(
             nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, [*widths[1:], widths[-1]], strict=True)
         )
@@ -145,9 +166,8 @@ class ConvDecoder(nn.Module):
         z = torch.cat(z, -1) if isinstance(z, tuple) else z
         batch = z.shape[:-1]
         h = self.head(z).reshape(-1, *self.start)
-        for block, conv, size in zip(self.blocks, self.convs, self.sizes[1:], strict=True):
-            h = F.interpolate(block(h), size=size, mode="bilinear", align_corners=False)
-            h = conv(F.silu(h))
+        for block, up, conv in zip(self.blocks, self.ups, self.convs, strict=True):
+            h = conv(F.silu(up(block(h))))
         return self.last(F.silu(h)).reshape(*batch, *self.outputs)
 
 

@@ -19,7 +19,7 @@ class Html(str):
 VOID = ("br", "img", "meta")
 
 
-def tag(name: str, *children: str, **attributes: str | int) -> Html:
+def tag(name: str, /, *children: str, **attributes: str | int) -> Html:
     """An element; strings among its children are escaped unless they are `Html`.
 
     Arguments:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 # Measured on two cores with AVX-512: below this many operations forward, calling oneDNN costs more than it saves.
 BF16_FLOPS = 50_000_000
+THREADS_FLOPS = 50_000_000  # likewise, for a second thread
 # A compiled step saves about this much for each operator call and each number written, forward and backward together …
 SECONDS_PER_CALL, SECONDS_PER_NUMBER = 3e-6, 0.5e-9
 # … and compilation takes 5–25 s, so that it is worth while if it is expected to save this many seconds.
@@ -56,12 +57,14 @@ class Choice:
         precision: `"32"`, `"tf32"`, `"bf16"`, `"16"` or `"64"`.
         compile: Whether the step is compiled.
         reasons: One sentence each for device, precision and compilation, to be printed and stored.
+        threads: Threads of one operation on a CPU; 0 leaves torch's number.
     """
 
     device: str
     precision: str
     compile: bool
     reasons: tuple[str, ...] = ()
+    threads: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain values."""
@@ -70,7 +73,7 @@ class Choice:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Choice:
         """The choice that `to_json` described."""
-        return cls(values["device"], values["precision"], values["compile"], tuple(values["reasons"]))
+        return cls(values["device"], values["precision"], values["compile"], tuple(values["reasons"]), values["threads"])
 
 
 def device_name(wanted: str) -> tuple[str, str]:
@@ -105,7 +108,8 @@ def choose(settings: Training, device: str, why: str, cost: Cost, steps: int) ->
     """
     precision, precision_why = _precision(settings.precision, device.partition(":")[0], cost)
     compiled, compile_why = _compile(settings.compile, device.partition(":")[0], cost, steps)
-    return Choice(device, precision, compiled, (why, precision_why, compile_why))
+    threads, threads_why = _threads(device, cost)
+    return Choice(device, precision, compiled, (why, precision_why, compile_why, *threads_why), threads)
 
 
 def _precision(wanted: str, device: str, cost: Cost) -> tuple[str, str]:
@@ -141,6 +145,13 @@ def _compile(wanted: bool | None, device: str, cost: Cost, steps: int) -> tuple[
     if missing:
         return False, f"not compiled: it would save about {saved:.0f} s, but {missing}"
     return True, f"compiled: it should save about {saved:.0f} s over {steps} steps"
+
+
+def _threads(device: str, cost: Cost) -> tuple[int, tuple[str, ...]]:
+    """One thread where a step is so short that a second one costs more than it does: ten times more on a busy machine."""
+    if device != "cpu" or cost.flops >= THREADS_FLOPS or torch.get_num_threads() == 1:
+        return 0, ()
+    return 1, (f"one thread: {cost.flops / 1e6:.0f} million operations a step are too few to share",)
 
 
 def _missing_compiler(device: str) -> str | None:

@@ -20,7 +20,7 @@ from elbox.train import rng
 from elbox.train.checkpoint import Checkpoint, Checkpoints, Metrics
 from elbox.train.cost import count
 from elbox.train.devices import Choice, choose, device_name
-from elbox.train.precision import products
+from elbox.train.precision import products, threads
 from elbox.train.progress import Observer, Silent
 from elbox.train.session import FORMAT, HeldOut, Session, TrainResult
 from elbox.train.settings import Training
@@ -75,6 +75,7 @@ def train(
         stack.enter_context(rng.scope(settings.seed, torch.device(device)))
         choice = _choice(step, x, settings, device, why, saved)
         stack.enter_context(products(choice.precision))
+        stack.enter_context(threads(choice.threads))
         metrics = Metrics(folder / "metrics.jsonl" if folder else None)
         session = Session(step, x, settings, choice, held_out=held_out, store=store, metrics=metrics, observer=observer)
         session.begin(saved)
@@ -113,8 +114,13 @@ def _check_same_run(saved: Checkpoint, settings: Training, examples: int) -> Non
 
 def _same_device(saved: Checkpoint, wanted: str) -> str:
     before = str(saved.state["choice"]["device"])
-    there = before == "cpu" or (before.startswith("cuda") and torch.cuda.is_available())
-    return before if wanted == "auto" and there else wanted
+    if wanted != "auto":
+        return wanted
+    try:
+        device_name(before)
+    except SettingError:  # it has gone
+        return wanted
+    return before
 
 
 def _choice(step: nn.Module, x: Tensor, settings: Training, device: str, why: str, saved: Checkpoint | None) -> Choice:

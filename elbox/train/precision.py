@@ -5,7 +5,7 @@ These are settings of the whole process, which belong to the caller: training an
 
 from __future__ import annotations
 
-__all__ = ["evaluating", "products"]
+__all__ = ["evaluating", "products", "threads"]
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -66,3 +66,15 @@ class _Settings:
             torch.backends.cudnn.allow_tf32 = self.convolutions
         for place, value in self.newer:  # last, because the older interface writes these too
             place.fp32_precision = value
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Torch's operations on this many threads; 0 changes nothing."""
+    before = torch.get_num_threads()
+    if number:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

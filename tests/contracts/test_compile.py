@@ -75,7 +75,7 @@ def test_traced_step_has_the_eager_gradient(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", ["analytic kl, free bits", "path, renyi", "convolutions"])
 def test_compiled_step_has_the_eager_gradient(name: str) -> None:
     same_gradients(name, options={"fallback_random": True})  # the eager generator, for the same noise
 

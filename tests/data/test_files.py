@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from elbox.data import load
+from elbox.data.memory import _group_memory, available_memory
 from elbox.errors import DataError, SettingError
 
 RNG = np.random.default_rng(0)
@@ -224,6 +225,13 @@ def test_too_large_a_file_is_refused_before_it_is_read(tmp_path: Path, monkeypat
         monkeypatch.setattr("elbox.data.memory.available_memory", lambda: 10)
         with pytest.raises(DataError, match="memory"):
             load(tmp_path / name)
+
+
+def test_available_memory(tmp_path: Path) -> None:
+    assert available_memory() is None or 1e7 < available_memory() < 1e15
+    for name, text in {"max": "1000", "current": "900", "stat": "anon 300\nactive_file 200\ninactive_file 50"}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert _group_memory(tmp_path) == 350
 
 
 def test_size_is_for_folders(tmp_path: Path) -> None:

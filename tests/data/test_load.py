@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import elbox.data
 from elbox.data import Data, Protocol, as_examples, from_array, load, reload
 from elbox.errors import DataError, SettingError
 from elbox.spec import DataSpec
@@ -81,6 +84,17 @@ def test_reload_remembers_where_the_file_was(data_dir: Path, monkeypatch: pytest
     data = load("frey_faces", data_dir=data_dir)
     monkeypatch.delenv("ELBOX_DATA", raising=False)
     assert same(data, reload(data.source))
+
+
+def test_importing_brings_only_what_loading_needs() -> None:
+    allowed = {"torch", "numpy", "elbox", *sys.stdlib_module_names}
+    for file in Path(elbox.data.__file__).parent.glob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        names = [a.name for node in tree.body if isinstance(node, ast.Import) for a in node.names]
+        names += [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)]
+        assert {name.split(".")[0] for name in names} <= allowed, file
+        inside = {".".join(name.split(".")[:2]) for name in names if name.startswith("elbox")}
+        assert inside <= {"elbox.data", "elbox.spec", "elbox.errors"}, file
 
 
 def test_reload_of_something_else() -> None:

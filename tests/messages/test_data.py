@@ -142,7 +142,7 @@ TEXTS = {
     "hole": ("pH,alcohol\n1,2\n,3\n", r"got an empty cell in FILE, line 3, column 'pH'; .*; fill in or drop"),
     "NaN": ("pH,alcohol\n1,2\n\n5,nan\n", r"got NaN in FILE, line 4, column 'alcohol'; .*; fill in or drop"),
     "infinity": ("1.5,2\n5,inf\n", r"got \+inf in FILE, line 2, column 1"),
-    "short line": ("pH,alcohol\n1,2\n3\n", r"got 1 cells in FILE, line 3; expected 2"),
+    "short line": ("pH,alcohol\n1,2\n3\n", r"got 1 cell in FILE, line 3; expected 2"),
     "long line": ("1,2\n3,4,5\n", r"got 3 cells in FILE, line 2; expected 2"),
     "header of another length": ("a,b,c\n1,2\n3,4\n", r"got 2 cells in FILE, line 2; expected 3"),
     "half a header": (

@@ -122,6 +122,18 @@ def test_resume_keeps_the_choice_of_the_run(tmp_path, monkeypatch):
     assert result.choice.precision == "32"
 
 
+def test_run_of_a_device_that_has_gone_goes_on_elsewhere(tmp_path):
+    fit(tmp_path, BASE, stop_after=5)
+    store = Checkpoints(tmp_path / "checkpoints")
+    checkpoint = store.load(pytest.fail)
+    checkpoint.state["choice"]["device"] = "cuda:77"
+    store.save(checkpoint)
+    observer = Silent()
+    _, result = fit(tmp_path, BASE, resume=True, observer=observer)
+    assert result.steps == 48
+    assert observer.messages == [f"going on on {result.choice.device} a run of cuda:77: rounding will differ"]
+
+
 def test_finished_run_resumes_to_its_result(tmp_path):
     step, result = fit(tmp_path, settings(**FULL))
     before = sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "checkpoints").iterdir())

@@ -1,0 +1,129 @@
+"""The section about the latent space: rates, traversals, and what can be seen of it in two dimensions."""
+
+from __future__ import annotations
+
+__all__ = ["latent_space"]
+
+import torch
+from torch import Tensor
+
+from elbox.evaluate import manifold, traverse
+from elbox.report import figures
+from elbox.report.images import Gallery, strips
+from elbox.report.markup import Html, fragment, grid, minus, picture, section, table, tag
+from elbox.report.subject import Subject
+from elbox.report.theme import CLASSES, svg
+
+UNITS = 8  # latent dimensions that are traversed
+DEVIATIONS = 2.5
+
+
+def latent_space(subject: Subject, gallery: Gallery | None) -> Html:
+    """The section; without a gallery, for data that are no images."""
+    two = subject.codes.shape[1] == 2
+    shown = [_usage(subject)]
+    if two:
+        shown.append(_codes(subject))
+    pieces = [grid(*shown)]
+    if two and gallery is not None and not subject.autoencoder:
+        pieces.append(_manifold(subject, gallery))
+    pieces.append(_traversals(subject, gallery) if gallery is not None else _effects(subject))
+    return section("Latent space", *pieces)
+
+
+def _usage(subject: Subject) -> Html:
+    """Rate of each dimension, or the variance of its posterior means where there is none."""
+    e, active = subject.evaluation, sum(subject.active)
+    used = f"{active} of {len(subject.active)} dimensions are active"
+    if e.rate_per_dimension:
+        figure = figures.rates(e.rate_per_dimension, subject.active)
+        caption = f"What each dimension of the code costs, the dearest first; they add up to the rate. {used}: Var E[z|x] > 0.01."
+        return svg(figure, f"Bar chart of the rate of each latent dimension; {used}", caption, "rates")
+    why = "an autoencoder has no rate" if subject.autoencoder else "prior or posterior does not factorise, so the rate has no parts"
+    figure = figures.rates(subject.variances, subject.active, variance=True)
+    caption = f"How much the code’s mean varies over the examples in each dimension ({why}). {used}."
+    return svg(figure, f"Bar chart of the variance of the posterior means; {used}", caption, "rates")
+
+
+def _codes(subject: Subject) -> Html:
+    y = None if subject.y is None else subject.y.numpy()
+    names, z = subject.data.class_names, subject.codes.numpy()
+    classes = 0 if y is None else len(set(y.tolist()))
+    coloured = f", coloured and named by class ({classes} of them)" if 2 <= classes <= len(CLASSES) else ""
+    circles = " Dotted: one and two standard deviations of the prior." if subject.standard else ""
+    figure = figures.codes(z, y, names, circles=subject.standard)
+    caption = f"{len(z)} {subject.split} examples at their posterior means{coloured}.{circles}"
+    return svg(figure, f"Scatter plot of the codes of {len(z)} {subject.split} examples in two dimensions", caption, "codes")
+
+
+def _manifold(subject: Subject, gallery: Gallery) -> Html:
+    n = 20 if max(subject.spec.event_shape[1:]) <= 20 else 15
+    png = gallery.png(manifold(subject.model, n).float().flatten(0, 1), n)
+    caption = (
+        f"The manifold: means of p(x|z) on a grid of {n} × {n} quantiles of the prior, (i − ½)/{n} in each direction; z₀ grows to the right, "
+        "z₁ upwards. Equal areas are equally probable under the prior."
+    )
+    alt = f"A {n} by {n} grid of images that change gradually across the two latent dimensions"
+    return fragment(tag("h3", "Manifold"), picture(png, alt, caption))
+
+
+def _traversals(subject: Subject, gallery: Gallery) -> Html:
+    """Rows of images, each with one active dimension moved through the prior."""
+    x, index = _central(subject)
+    rows = []
+    for unit in subject.units[:UNITS]:
+        low, high = subject.reach(unit, DEVIATIONS)
+        images = traverse(subject.model, x, unit, torch.linspace(low, high, 9)).float()
+        alt = f"Images as latent dimension {unit} goes from {low:.1f} to {high:.1f}"
+        rows.append((f"z<sub>{unit}</sub>", _cost(subject, unit), gallery.png(images, 9), alt))
+    if not rows:
+        return _unused()
+    spread = "the codes’ mean" if subject.autoencoder else "the prior’s mean"
+    caption = (
+        f"One dimension at a time goes through {spread} ± {DEVIATIONS} standard deviations, the others stay where the posterior of {subject.split} "
+        f"example {index} has them. The most active first."
+    )
+    ticks = [f"−{DEVIATIONS} sd", "mean", f"+{DEVIATIONS} sd"]
+    return fragment(tag("h3", "Traversals"), tag("figure", strips(rows, ticks), tag("figcaption", caption)))
+
+
+def _effects(subject: Subject) -> Html:
+    """For tables: which columns move, and from where to where, when one active dimension does."""
+    x, index = _central(subject)
+    spread = subject.x.flatten(1).std(0).clamp(min=1e-12)
+    rows: list[tuple[str, ...]] = []
+    for unit in subject.units[:UNITS]:
+        low, high = subject.reach(unit, 2.0)
+        ends = traverse(subject.model, x, unit, torch.tensor([low, high])).float().flatten(1)
+        moved = (ends[1] - ends[0]).abs() / spread
+        told = [tag("span", f"{subject.columns[d]}: {_arrow(ends[:, d])}") for d in moved.argsort(descending=True)[:3].tolist()]
+        rows.append((tag("span", "z", tag("sub", str(unit))), _cost(subject, unit), fragment(*told)))
+    if not rows:
+        return _unused()
+    where = "codes" if subject.autoencoder else "prior"
+    caption = (
+        f"Each active dimension at −2 and +2 standard deviations of the {where}, the others where the posterior of {subject.split} example "
+        f"{index} has them: the three columns whose mean moves most, relative to their spread."
+    )
+    head = ("unit", "variance" if subject.autoencoder else "rate", "columns that move most")
+    return fragment(tag("h3", "What the units do"), table(rows, head, class_="facts effects"), tag("p", caption, class_="note"))
+
+
+def _arrow(ends: Tensor) -> str:
+    return minus(f"{float(ends[0]):.3g} → {float(ends[1]):.3g}")
+
+
+def _cost(subject: Subject, unit: int) -> str:
+    rates = subject.evaluation.rate_per_dimension
+    return f"{rates[unit]:.2f} nats" if rates else f"var {subject.variances[unit]:.2g}"
+
+
+def _central(subject: Subject) -> tuple[Tensor, int]:
+    """The example whose code is nearest to the middle of all codes: an ordinary one."""
+    index = int((subject.codes - subject.codes.median(0).values).norm(dim=1).argmin())
+    return subject.x[index], index
+
+
+def _unused() -> Html:
+    said = "No dimension is active: the code carries no information, and the decoder ignores it (posterior collapse)."
+    return tag("p", said, class_="note")

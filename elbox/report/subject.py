@@ -1,0 +1,127 @@
+"""What a report is about: a run and its evaluation, with what several sections need computed once."""
+
+from __future__ import annotations
+
+__all__ = ["Subject"]
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from elbox.data import Data
+from elbox.evaluate import Evaluation, decode, encode
+from elbox.evaluate.result import ACTIVE
+from elbox.evaluate.scope import measuring
+from elbox.model import VAE
+from elbox.priors import StandardNormal
+from elbox.runs import Run
+from elbox.spec import DataSpec
+
+SHOWN = 10_000  # examples at most that are encoded and drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A run with its evaluation, as the sections of a report see it.
+
+    Arguments:
+        run: The run.
+        evaluation: Its evaluation.
+        split: The split whose examples are shown.
+    """
+
+    run: Run
+    evaluation: Evaluation
+    split: str = "test"
+
+    @property
+    def model(self) -> VAE:
+        """The trained model."""
+        return self.run.model
+
+    @property
+    def data(self) -> Data:
+        """The data it was trained on."""
+        return self.run.data
+
+    @property
+    def spec(self) -> DataSpec:
+        """Shape and kind of one example."""
+        return self.run.spec
+
+    @property
+    def autoencoder(self) -> bool:
+        """Whether there is no prior, so no rate and nothing to sample."""
+        return self.model.prior is None
+
+    @property
+    def standard(self) -> bool:
+        """Whether the prior is N(0, I)."""
+        return isinstance(self.model.prior, StandardNormal)
+
+    @cached_property
+    def x(self) -> Tensor:
+        """Examples as the model sees them, [n, *event] float32."""
+        return self.data.examples(self.split, SHOWN)
+
+    @cached_property
+    def y(self) -> Tensor | None:
+        """Their classes [n], or None."""
+        y = getattr(self.data, self.split).y
+        return None if y is None else y[:SHOWN]
+
+    @cached_property
+    def codes(self) -> Tensor:
+        """Their posterior means [n, D]."""
+        return encode(self.model, self.x).float()
+
+    @cached_property
+    def variances(self) -> tuple[float, ...]:
+        """Variance of the posterior means of each latent dimension."""
+        return self.evaluation.variance_of_means or tuple(self.codes.var(0, unbiased=False).tolist())
+
+    @cached_property
+    def active(self) -> list[bool]:
+        """Which latent dimensions are active."""
+        return [v > ACTIVE for v in self.variances]
+
+    @cached_property
+    def units(self) -> list[int]:
+        """The active latent dimensions, those with the highest rate first; of an autoencoder, the most variable ones."""
+        measure = self.evaluation.rate_per_dimension or self.variances
+        return [d for d in sorted(range(len(measure)), key=lambda d: -measure[d]) if self.active[d]]
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """Names of the flattened dimensions."""
+        names = list(self.data.columns)
+        return names if len(names) == self.spec.dims else [f"x{i}" for i in range(self.spec.dims)]
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Means of p(x|z) at the posterior's mean, on the CPU."""
+        return decode(self.model, encode(self.model, x)).float()
+
+    def sample(self, n: int, *, mean: bool) -> Tensor:
+        """Samples of the model, on the CPU; the same n codes with and without `mean`."""
+        with measuring(self.model, seed=0):
+            return self.model.sample(n, mean=mean).cpu().float()
+
+    def reach(self, unit: int, deviations: float) -> tuple[float, float]:
+        """Where the prior of a latent dimension has its mass, mean ± some standard deviations; of an autoencoder, where the codes lie."""
+        centre, spread = (float(t[unit]) for t in self._moments)
+        return centre - deviations * spread, centre + deviations * spread
+
+    @cached_property
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        if self.model.prior is None:
+            return self.codes.mean(0), self.codes.std(0)
+        with measuring(self.model, seed=0):
+            p: Distribution = self.model.prior(None)
+            try:
+                return p.mean.cpu(), p.stddev.cpu()
+            except NotImplementedError:  # flows know no moments
+                z = p.sample(torch.Size([2000])).cpu()
+                return z.mean(0), z.std(0)
