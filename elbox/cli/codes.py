@@ -55,7 +55,7 @@ def decode(
             f"got codes of shape {tuple(z.shape)} in {codes}; expected (N, {latent}), as elbox encode writes them"
         )
     with torch.no_grad():
-        x = loaded.model.decode(torch.as_tensor(z, dtype=torch.get_default_dtype())).mean
+        x = loaded.model.decode(torch.tensor(z, dtype=torch.get_default_dtype())).mean
     write_array(out, x)
     say(f"wrote {len(x)} examples to {out}")
 

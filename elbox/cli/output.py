@@ -36,9 +36,9 @@ def print_table(title: str, columns: list[str], rows: Sequence[tuple[str, ...]])
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        title=title or None, title_justify="left", show_edge=False, pad_edge=False, box=None, header_style="dim"
-    )
+    if title:
+        say(title)
+    table = Table(show_edge=False, pad_edge=False, box=None, header_style="dim")
     for i, name in enumerate(columns):
         table.add_column(name, overflow="fold", no_wrap=i == 0)
     for row in rows:

@@ -69,7 +69,8 @@ def plan(model: Any, x: Tensor, samples: int, memory: int, *, c: Tensor | None =
     examples = min(len(x), rows, max(EXAMPLES, rows // samples), max(1, memory // max(1, 2 * one - two)))
     if whole:
         return Plan(_even(len(x), max(1, min(examples, rows // samples))), samples)
-    return Plan(_even(len(x), examples), _even(samples, max(1, rows // examples)))
+    examples = _even(len(x), examples)
+    return Plan(examples, _even(samples, max(1, rows // examples)))
 
 
 def rows_within(memory: int, bytes_per_row: int, device: torch.device) -> int:

@@ -17,14 +17,14 @@ def learning_curves(subject: Subject) -> Html:
     if not rows:
         return section("Learning curves", tag("p", "The run recorded no metrics.", class_="note"))
     both = figures.rate_and_distortion(rows, rate=not subject.autoencoder)
-    steep = "The first twentieth of the run may lie outside the frame."
+    steep = "The steep beginning may lie outside the frame."
     if subject.autoencoder:
         said = f"Distortion of training batches and on the validation split. Lower is better. {steep}"
         return section("Learning curves", svg(both, "Distortion over epochs", said, "distortion"))
     curve = (
         f"Held out is the validation split, at full weight whatever training weighed; the ring marks the weights that were kept. {steep}"
     )
-    parts = "The two parts of the bound: ELBO = −(distortion + rate). Lower distortion, or lower rate, is better at equal other."
+    parts = "The two parts of the bound, ELBO = −\u2060(distortion + rate): a code that costs more leaves out less."
     return section(
         "Learning curves",
         grid(

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from elbox.report.markup import minus
 from elbox.report.theme import CLASSES, FIRST, INK, LINE, MUTED, PAPER, QUIET, SECOND, STYLE, WIDTH, new
 
 Rows = Sequence[dict[str, Any]]
@@ -30,7 +31,7 @@ def elbo_curve(metrics: Rows, best: int | None = None) -> Figure:
         metrics: Rows of metrics.jsonl.
         best: Epoch of the weights that were kept.
     """
-    figure, (axes,) = new(2.7)
+    figure, (axes,) = new(3.0)
     lines = [_series(metrics, split, "elbo") for split in ("train", "held_out")]
     bound = _series(metrics, "held_out", "bound")
     if len(bound[0]) and not np.allclose(bound[1], lines[1][1], rtol=1e-5, atol=1e-3):
@@ -50,7 +51,7 @@ def rate_and_distortion(metrics: Rows, *, rate: bool = True) -> Figure:
         metrics: Rows of metrics.jsonl.
         rate: False for an autoencoder, which has none.
     """
-    figure, axes = new(2.7, rows=1 + rate, sharex=True)
+    figure, axes = new(3.6 if rate else 2.6, rows=1 + rate, sharex=True)
     for ax, name in zip(axes, ("distortion", "rate"), strict=False):
         _draw(ax, [_series(metrics, split, name) for split in ("train", "held_out")], ("training", "held out"))
         ax.set_title(f"{name.capitalize()}, nats")
@@ -109,13 +110,9 @@ def _mark_best(axes: Axes, line: tuple[np.ndarray, np.ndarray], best: int | None
     if best is None or best not in x:
         return
     value = float(y[x == best][0])
-    axes.plot([best], [value], "o", markersize=6, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1)
-    low, high = axes.get_xlim()
-    right = best > (low + high) / 2
-    axes.annotate(
-        f"best {value:.2f}, epoch {best}".replace("-", "−"), (best, value), xytext=(-4 if right else 6, -11), fontsize=8.5,
-        textcoords="offset points", ha="right" if right else "left", va="center", path_effects=[_halo()],
-    )  # fmt: skip
+    axes.plot([best], [value], "o", markersize=7, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1)
+    told = minus(f"best held out {value:.2f}, epoch {best}")
+    axes.set_title(told, loc="right", fontweight="normal", fontsize=8.5, color=MUTED)
 
 
 def _halo() -> withStroke:
@@ -151,14 +148,9 @@ def rates(values: Sequence[float], active: Sequence[bool], *, variance: bool = F
     else:
         axes.set_xlabel("latent dimensions, sorted")
     axes.tick_params(axis="x", length=0)
-    axes.margins(x=0.01)
-    _count_active(axes, sum(active), len(order))
+    axes.set_xlim(-0.6, max(len(order), 6) - 0.4)  # two bars are no wider than six would be
+    axes.set_title(f"{sum(active)} of {len(order)} active", loc="right", fontweight="normal", fontsize=8.5, color=MUTED)
     return figure
-
-
-def _count_active(axes: Axes, active: int, total: int) -> None:
-    for text, colour, y in ((f"{active} active", FIRST, 0.95), (f"{total - active} inactive", MUTED, 0.84)):
-        axes.text(0.99, y, text, transform=axes.transAxes, ha="right", va="top", color=colour, path_effects=[_halo()])
 
 
 @mpl.rc_context(STYLE)
@@ -184,8 +176,6 @@ def codes(z: np.ndarray, y: np.ndarray | None, names: Sequence[str], *, circles:
             axes.text(middle[0], middle[1], name, ha="center", va="center", weight="bold", fontsize=9.5, path_effects=[_halo()])
     for radius in (1, 2) if circles else ():
         axes.add_patch(mpl.patches.Circle((0, 0), radius, fill=False, edgecolor=MUTED, linewidth=0.7, linestyle=(0, (2, 3))))
-        axes.annotate(f"{radius} sd", (0, -radius), xytext=(0, 1), textcoords="offset points", ha="center", va="bottom",
-                      fontsize=7.5, color=MUTED, path_effects=[_halo()])  # fmt: skip
     low, high = np.quantile(z, [0.002, 0.998], axis=0)
     middle, half = (low + high) / 2, max(1.08 * float((high - low).max()) / 2, 1e-3)
     axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half), aspect="equal")
@@ -218,7 +208,7 @@ def reconstructed(x: np.ndarray, mean: np.ndarray, names: Sequence[str], *, bina
         ax.set(xlim=(low, high), ylim=(low, high))
         spread = float(np.var(column))
         explained = 1 - float(np.mean((column - guess) ** 2)) / spread if spread > 0 else float("nan")
-        ax.text(0.04, 0.96, f"R² {explained:.2f}".replace("-", "−"), transform=ax.transAxes, va="top", fontsize=8,
+        ax.text(0.04, 0.96, minus(f"R² {explained:.2f}"), transform=ax.transAxes, va="top", fontsize=8,
                 path_effects=[_halo()])  # fmt: skip
     figure.supxlabel("P(x = 1)" if binary else "value x", fontsize=9, color=MUTED)
     figure.supylabel("share of examples" if binary else "reconstruction", fontsize=9, color=MUTED)
@@ -256,7 +246,7 @@ def _panels(names: Sequence[str]) -> tuple[Figure, list[Axes]]:
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
         ax.tick_params(labelsize=7)
-        ax.ticklabel_format(style="plain" if False else "sci", scilimits=(-3, 4), useOffset=False)
+        ax.ticklabel_format(style="sci", scilimits=(-3, 4), useOffset=False)
         for offset in (ax.xaxis.offsetText, ax.yaxis.offsetText):
             offset.set(fontsize=6.5, color=MUTED)
     for ax in axes[len(names) :]:

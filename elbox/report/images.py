@@ -32,7 +32,7 @@ class Gallery:
         colour = tiles.shape[1] > 1
         tiles = shrink(tiles, max(8, (340 if colour else 400) // columns))
         scale = max(1, SIDE // (columns * tiles.shape[-1]))
-        gap = max(1, scale * tiles.shape[-1] // 16)
+        gap = max(1, scale * tiles.shape[-1] // 13)
         return grid_png(tiles, columns, scale, gap=gap, rows_together=rows_together, transparent=True)
 
     def scale(self) -> str:
@@ -54,7 +54,7 @@ def reconstructions(subject: Subject, gallery: Gallery) -> Html:
     caption = (
         f"In each pair of rows: {subject.split} examples above, the mean of p(x|z) at the posterior’s mean below.{gallery.scale()}"
     )
-    return section("Reconstructions", picture(png, f"{len(x)} {subject.split} examples, each above its reconstruction", caption))
+    return section("Reconstructions", picture(png, f"{len(x)} {subject.split} examples, each above its reconstruction", caption, wide=True))
 
 
 def _filled(row: Tensor, columns: int) -> Tensor:
@@ -90,7 +90,7 @@ def interpolations(subject: Subject, gallery: Gallery, steps: int = COLUMNS) -> 
         "the line from one’s posterior mean to the other’s."
     )
     alt = f"{len(walks)} rows, each changing gradually from one example to another"
-    return section("Interpolations", picture(png, alt, caption))
+    return section("Interpolations", picture(png, alt, caption, wide=True))
 
 
 def _pairs(subject: Subject, wanted: int) -> list[tuple[int, int]]:

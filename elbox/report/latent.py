@@ -10,7 +10,7 @@ from torch import Tensor
 from elbox.evaluate import manifold, traverse
 from elbox.report import figures
 from elbox.report.images import Gallery, strips
-from elbox.report.markup import Html, fragment, grid, minus, picture, section, table, tag
+from elbox.report.markup import Html, figure, fragment, grid, minus, picture, section, table, tag
 from elbox.report.subject import Subject
 from elbox.report.theme import CLASSES, svg
 
@@ -21,28 +21,25 @@ DEVIATIONS = 2.5
 def latent_space(subject: Subject, gallery: Gallery | None) -> Html:
     """The section; without a gallery, for data that are no images."""
     two = subject.codes.shape[1] == 2
-    shown = [_usage(subject)]
-    if two:
-        shown.append(_codes(subject))
-    pieces = [grid(*shown)]
+    pieces = [grid(_usage(subject, wide=False), _codes(subject))] if two else [_usage(subject, wide=True)]
     if two and gallery is not None and not subject.autoencoder:
         pieces.append(_manifold(subject, gallery))
     pieces.append(_traversals(subject, gallery) if gallery is not None else _effects(subject))
     return section("Latent space", *pieces)
 
 
-def _usage(subject: Subject) -> Html:
+def _usage(subject: Subject, *, wide: bool) -> Html:
     """Rate of each dimension, or the variance of its posterior means where there is none."""
     e, active = subject.evaluation, sum(subject.active)
     used = f"{active} of {len(subject.active)} dimensions are active"
     if e.rate_per_dimension:
-        figure = figures.rates(e.rate_per_dimension, subject.active)
+        chart = figures.rates(e.rate_per_dimension, subject.active)
         caption = f"What each dimension of the code costs, the dearest first; they add up to the rate. {used}: Var E[z|x] > 0.01."
-        return svg(figure, f"Bar chart of the rate of each latent dimension; {used}", caption, "rates")
+        return svg(chart, f"Bar chart of the rate of each latent dimension; {used}", caption, "rates", wide=wide)
     why = "an autoencoder has no rate" if subject.autoencoder else "prior or posterior does not factorise, so the rate has no parts"
-    figure = figures.rates(subject.variances, subject.active, variance=True)
+    chart = figures.rates(subject.variances, subject.active, variance=True)
     caption = f"How much the code’s mean varies over the examples in each dimension ({why}). {used}."
-    return svg(figure, f"Bar chart of the variance of the posterior means; {used}", caption, "rates")
+    return svg(chart, f"Bar chart of the variance of the posterior means; {used}", caption, "rates", wide=wide)
 
 
 def _codes(subject: Subject) -> Html:
@@ -51,9 +48,9 @@ def _codes(subject: Subject) -> Html:
     classes = 0 if y is None else len(set(y.tolist()))
     coloured = f", coloured and named by class ({classes} of them)" if 2 <= classes <= len(CLASSES) else ""
     circles = " Dotted: one and two standard deviations of the prior." if subject.standard else ""
-    figure = figures.codes(z, y, names, circles=subject.standard)
+    chart = figures.codes(z, y, names, circles=subject.standard)
     caption = f"{len(z)} {subject.split} examples at their posterior means{coloured}.{circles}"
-    return svg(figure, f"Scatter plot of the codes of {len(z)} {subject.split} examples in two dimensions", caption, "codes")
+    return svg(chart, f"Scatter plot of the codes of {len(z)} {subject.split} examples in two dimensions", caption, "codes")
 
 
 def _manifold(subject: Subject, gallery: Gallery) -> Html:
@@ -64,7 +61,7 @@ def _manifold(subject: Subject, gallery: Gallery) -> Html:
         "z₁ upwards. Equal areas are equally probable under the prior."
     )
     alt = f"A {n} by {n} grid of images that change gradually across the two latent dimensions"
-    return fragment(tag("h3", "Manifold"), picture(png, alt, caption))
+    return fragment(tag("h3", "Manifold"), picture(png, alt, caption, wide=True))
 
 
 def _traversals(subject: Subject, gallery: Gallery) -> Html:
@@ -84,7 +81,7 @@ def _traversals(subject: Subject, gallery: Gallery) -> Html:
         f"example {index} has them. The most active first."
     )
     ticks = [f"−{DEVIATIONS} sd", "mean", f"+{DEVIATIONS} sd"]
-    return fragment(tag("h3", "Traversals"), tag("figure", strips(rows, ticks), tag("figcaption", caption)))
+    return fragment(tag("h3", "Traversals"), figure(strips(rows, ticks), caption, wide=True))
 
 
 def _effects(subject: Subject) -> Html:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Html", "fragment", "grid", "minus", "picture", "section", "table", "tag"]
+__all__ = ["Html", "figure", "fragment", "grid", "minus", "picture", "section", "table", "tag"]
 
 import base64
 import html
@@ -61,12 +61,24 @@ def table(rows: Iterable[Sequence[str]], head: Sequence[str] = (), class_: str =
     return tag("div", tag("table", top, tag("tbody", *body), class_=class_), class_="scroll", tabindex=0)
 
 
-def picture(png: bytes, alt: str, caption: str | None = None) -> Html:
-    """A figure with an inline PNG."""
+def picture(png: bytes, alt: str, caption: str | None = None, *, wide: bool = False) -> Html:
+    """An inline PNG, in a figure if it has a caption.
+
+    Arguments:
+        png: The bytes of a PNG file.
+        alt: What it shows, for those who cannot see it.
+        caption: What is written below it or, if `wide`, beside it where there is room.
+        wide: It has a row of the page for itself.
+    """
     width, height = struct.unpack(">II", png[16:24])  # from the header chunk, so that the page does not jump while it loads
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     image = tag("img", src=source, alt=alt, width=width, height=height)
-    return image if caption is None else tag("figure", image, tag("figcaption", caption))
+    return image if caption is None else figure(image, caption, wide=wide)
+
+
+def figure(content: str, caption: str, *, wide: bool = False) -> Html:
+    """Content with a caption below or, if `wide`, beside it."""
+    return tag("figure", content, tag("figcaption", caption), **({"class_": "wide"} if wide else {}))
 
 
 def minus(text: str) -> str:

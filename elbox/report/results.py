@@ -6,9 +6,11 @@ __all__ = ["headline", "results"]
 
 from elbox.evaluate import MeanSE
 from elbox.likelihoods import FixedGaussian, Gaussian, PredictedGaussian
-from elbox.report.markup import Html, fragment, minus, section, table, tag
+from elbox.report.markup import Html, fragment, minus, section, tag
 from elbox.report.subject import Subject
 
+SPLITS = {"train": "training", "valid": "validation", "test": "test"}
+ERRORS = "Standard errors are over these: how far another such set would move a number, not how far another seed would."
 DENSITIES = (Gaussian, FixedGaussian, PredictedGaussian)
 
 
@@ -33,19 +35,17 @@ def protocol(subject: Subject) -> Html:
     return tag("p", tag("b", "Protocol: "), f"{subject.run.protocol}. Means ± standard errors over {where}{draws}.", class_="protocol")
 
 
-SPLITS = {"train": "training", "valid": "validation", "test": "test"}
-
-
 def results(subject: Subject) -> Html:
     """The section: every number, with what it means."""
     e = subject.evaluation
-    rows = [(tag("span", name, tag("small", meaning)), _value(value, unit)) for name, value, unit, meaning in _numbers(subject)]
+    rows = [_row(name, minus(str(value)), unit, meaning) for name, value, unit, meaning in _numbers(subject)]
     if e.active_units is not None:
         total = len(e.variance_of_means)
         meaning = "Latent dimensions whose posterior mean varies over the examples, Var E[z|x] > 0.01: those that the model uses."
-        rows.append((tag("span", "Active units", tag("small", meaning)), _plain(str(e.active_units), f"of {total}")))
-    rows.append((tag("span", "Examples", tag("small", _errors(subject))), _plain(str(e.n), "")))
-    return section("Numbers", table(rows, class_="numbers"), *_remarks(subject), protocol(subject))
+        rows.append(_row("Active units", str(e.active_units), f"of {total}", meaning))
+    rows.append(_row("Examples", str(e.n), SPLITS[subject.split], ERRORS))
+    body = tag("table", tag("tbody", *rows), class_="numbers")
+    return section("Numbers", body, *_remarks(subject), protocol(subject))
 
 
 def _numbers(subject: Subject) -> list[tuple[str, MeanSE, str, str]]:
@@ -53,20 +53,20 @@ def _numbers(subject: Subject) -> list[tuple[str, MeanSE, str, str]]:
     exact = "in closed form" if e.closed_form else f"from {e.samples} samples"
     found = [
         (
-            "Log-likelihood, lower bound",
+            "log p(x) ≥",
             e.log_likelihood,
             "nats",
-            f"log p(x) of an example, estimated with S = {e.samples} importance samples; in expectation a lower bound that rises with S. "
+            f"Log-likelihood of an example, estimated with S = {e.samples} importance samples; in expectation a lower bound that rises with S. "
             "Higher is better.",
         ),
         (
-            "Bits per dimension, upper bound",
+            "Bits per dimension ≤",
             e.bits_per_dim,
             "bits/dim",
             f"The same number, −log p(x) / (D ln 2) with D = {e.dims}"
             + (", of a density: it depends on the unit of the data." if real else ". Lower is better."),
         ),
-        ("ELBO", e.elbo, "nats", "Evidence lower bound, −(distortion + rate): what a VAE maximises, and at most log p(x)."),
+        ("ELBO", e.elbo, "nats", "Evidence lower bound, −\u2060(distortion + rate): what a VAE maximises, and at most log p(x)."),
         ("Distortion", e.distortion, "nats", "−E log p(x|z): what the code leaves out, the cost of an example once its code is known."),
         ("Rate", e.rate, "nats", f"KL(q(z|x) ‖ p(z)), {exact}: what the code costs, the information that it keeps of an example."),
         (
@@ -78,10 +78,6 @@ def _numbers(subject: Subject) -> list[tuple[str, MeanSE, str, str]]:
         ),
     ]
     return [(name, value, unit, meaning) for name, value, unit, meaning in found if value is not None]
-
-
-def _errors(subject: Subject) -> str:
-    return "Standard errors are over these: how far another such set would move a number, not how far another seed would."
 
 
 def _remarks(subject: Subject) -> list[Html]:
@@ -106,9 +102,6 @@ def _tile(name: str, value: MeanSE, unit: str) -> Html:
     return tag("div", tag("dt", name), tag("dd", mean, tag("small", f"± {error} {unit}" if error else unit)))
 
 
-def _value(value: MeanSE, unit: str) -> Html:
-    return _plain(minus(str(value)), unit)
-
-
-def _plain(value: str, unit: str) -> Html:
-    return tag("span", tag("b", value), tag("small", unit))
+def _row(name: str, value: str, unit: str, meaning: str) -> Html:
+    number = tag("td", tag("b", value), tag("small", unit))
+    return tag("tr", tag("th", name, scope="row"), number, tag("td", meaning, class_="why"))

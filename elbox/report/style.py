@@ -18,7 +18,7 @@ h1 { font-size: 1.9rem; line-height: 1.2; letter-spacing: -0.015em; margin: 0 0 
 h2 { font-size: 1.2rem; line-height: 1.3; margin: 0 0 0.6rem; }
 h3 { font-size: 1rem; margin: 1.6rem 0 0.5rem; }
 section { margin-top: 2.75rem; padding-top: 1.5rem; border-top: 1px solid var(--line); }
-p { margin: 0 0 0.8rem; max-width: 42rem; }
+p { margin: 0 0 0.8rem; max-width: 42rem; text-wrap: pretty; }
 .lead { color: var(--muted); margin: 0; }
 .protocol, .note { color: var(--muted); font-size: 0.9rem; }
 .protocol b { color: var(--ink); font-weight: 600; }
@@ -35,15 +35,18 @@ th { font-weight: 600; }
 thead th, .facts th { color: var(--muted); font-weight: 400; }
 .facts th { width: 8.5rem; }
 .facts td > span { display: block; }
-.numbers td { white-space: nowrap; text-align: right; padding-right: 0; }
-.numbers th small { display: block; color: var(--muted); font-weight: 400; max-width: 38rem; font-size: 0.87rem; }
+.numbers { margin-bottom: 1rem; }
+.numbers th { width: 12.5rem; }
+.numbers td { white-space: nowrap; padding-right: 1.6rem; }
+.numbers .why { white-space: normal; color: var(--muted); font-size: 0.88rem; line-height: 1.45; text-wrap: pretty; padding-right: 0; }
 .numbers td small { color: var(--muted); display: block; }
 .values th, .values td { white-space: nowrap; }
 .values td { text-align: right; }
 .values thead th { text-align: right; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(21rem, 100%), 1fr)); gap: 1.5rem 2.5rem; align-items: start; }
 figure { margin: 0; max-width: 32rem; }
-figcaption { color: var(--muted); font-size: 0.88rem; line-height: 1.45; margin-top: 0.45rem; }
+.wide { max-width: none; }
+figcaption { max-width: 32rem; text-wrap: pretty; color: var(--muted); font-size: 0.88rem; line-height: 1.45; margin-top: 0.45rem; }
 figure img, .strips img { display: block; width: 100%; height: auto; image-rendering: pixelated; }
 .plot { display: block; width: 100%; height: auto; overflow: visible; }
 .plot * { stroke-linejoin: round; }
@@ -51,13 +54,19 @@ figure img, .strips img { display: block; width: 100%; height: auto; image-rende
 .strips { margin: 0; }
 .strips th { width: 5.2rem; padding: 0.12rem 0.6rem 0.12rem 0; border: 0; vertical-align: middle; line-height: 1.2; font-size: 0.9rem; }
 .strips td { padding: 0.12rem 0; border: 0; }
-.strips small { display: block; color: var(--muted); font-weight: 400; font-size: 0.78rem; }
+.strips small { display: block; color: var(--muted); font-weight: 400; font-size: 0.78rem; white-space: nowrap; }
 .strips .axis { display: flex; justify-content: space-between; color: var(--muted); font-size: 0.78rem; }
 code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, "DejaVu Sans Mono", Consolas, monospace; font-size: 0.87em; }
-pre { background: var(--soft); border-radius: 0.5rem; padding: 0.8rem 0.9rem; margin: 0.2rem 0 0.9rem; overflow-x: auto; white-space: pre-wrap; }
+pre { background: var(--soft); border-radius: 0.5rem; padding: 0.8rem 0.9rem; margin: 0.2rem 0 0.9rem; overflow-x: auto; }
+pre span { white-space: nowrap; }
+pre.command { white-space: normal; }
 details { margin-top: 0.6rem; }
 summary { cursor: pointer; color: var(--first); }
 footer { color: var(--muted); font-size: 0.85rem; margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem; }
+@media (min-width: 56rem) {
+  .wide { display: grid; grid-template-columns: minmax(0, 32rem) minmax(0, 1fr); gap: 2.5rem; align-items: start; }
+  .wide figcaption { margin-top: 0; }
+}
 @media (max-width: 34rem) {
   main { padding: 1.5rem 1rem 3rem; }
   h1 { font-size: 1.6rem; }
@@ -66,7 +75,13 @@ footer { color: var(--muted); font-size: 0.85rem; margin-top: 3rem; border-top: 
   .facts th, .facts td { display: block; width: auto; padding-right: 0; }
   .facts th { border: 0; padding-bottom: 0; font-size: 0.87rem; }
   .facts td { padding-top: 0; }
-  .strips th { width: 4.2rem; }
+  .numbers tr { display: grid; grid-template-columns: 1fr auto; border-bottom: 1px solid var(--line); padding: 0.35rem 0; }
+  .numbers tbody tr:last-child { border-bottom: 0; }
+  .numbers th, .numbers td { border: 0; padding: 0.1rem 0; width: auto; }
+  .numbers td { text-align: right; padding-left: 0.8rem; }
+  .numbers .why { grid-column: 1 / -1; text-align: left; padding: 0 0 0.2rem; }
+  .strips th { width: 4.1rem; padding-right: 0.4rem; }
+  .strips small { font-size: 0.72rem; }
 }
 @media print { section { break-inside: avoid; } details:not([open]) > *:not(summary) { display: block; } }
 """

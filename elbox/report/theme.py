@@ -16,6 +16,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from elbox.report import markup
 from elbox.report.markup import Html, tag
 
 INK, MUTED, LINE, PAPER = "#1b1f25", "#626b76", "#d5d9de", "#fefefe"
@@ -71,7 +72,7 @@ def new(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple
     return figure, list(axes.ravel())
 
 
-def svg(figure: Figure, alt: str, caption: str, name: str) -> Html:
+def svg(figure: Figure, alt: str, caption: str, name: str, *, wide: bool = False) -> Html:
     """The figure as inline SVG with a caption.
 
     Arguments:
@@ -79,13 +80,14 @@ def svg(figure: Figure, alt: str, caption: str, name: str) -> Html:
         alt: What it shows, for those who cannot see it.
         caption: What is written below it.
         name: Unique on the page; makes the ids inside unique and the same in every run.
+        wide: It has a row of the page for itself.
     """
     buffer = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", dpi=180, metadata={"Date": None, "Creator": None}, transparent=True)
     drawn = _inline(buffer.getvalue(), name)
     opening = tag("svg", class_="plot", role="img", aria_label=alt)[: -len("></svg>")]
-    return tag("figure", Html(drawn.replace("<svg", opening, 1)), tag("figcaption", caption))
+    return markup.figure(Html(drawn.replace("<svg", opening, 1)), caption, wide=wide)
 
 
 def _inline(text: str, name: str) -> str:

@@ -73,12 +73,16 @@ def _same(value: Any, default: Any) -> bool:
 
 def _model_rows(subject: Subject) -> list[tuple[str, str]]:
     recipe = subject.run.recipe
-    rows = []
+    rows: list[tuple[str, str]] = []
     if recipe.name:
         first = (inspect.getdoc(RECIPES[recipe.name]) or "").split("\n\n")[0].replace("\n", " ")
         rows.append(("Recipe", fragment(tag("b", recipe.name), tag("span", first))))
         rows.append(("Settings", ", ".join(f"{k} = {_typed(v)}" for k, v in recipe.settings.items())))
-    return rows
+    model = recipe.model
+    parts = [f"{type(p).__name__} {axis}" for axis, p in (("prior", model.prior), ("likelihood", model.likelihood)) if p is not None]
+    trained = f"{type(recipe.objective).__name__} with {type(recipe.estimator).__name__} gradients"
+    both = " × ".join([*parts, f"{type(model.posterior).__name__} posterior"])
+    return [*rows, ("Parts", fragment(tag("span", both), tag("span", trained)))]
 
 
 def _data_rows(subject: Subject) -> list[tuple[str, str]]:
@@ -149,7 +153,15 @@ def _everything(subject: Subject) -> Html:
 
 def _reproduction(subject: Subject) -> Html:
     command, sentence = reproduce(subject)
-    return fragment(tag("h3", "To make it again"), tag("pre", tag("code", command)), tag("p", sentence, class_="note"))
+    return fragment(tag("h3", "To make it again"), _written(command), tag("p", sentence, class_="note"))
+
+
+def _written(command: str) -> Html:
+    """A command breaks between its words only; a program does not break at all."""
+    if "\n" in command:
+        return tag("pre", tag("code", command))
+    words = [piece for word in shlex.split(command) for piece in (tag("span", shlex.quote(word)), " ")]
+    return tag("pre", tag("code", *words[:-1]), class_="command")
 
 
 def reproduce(subject: Subject) -> tuple[str, str]:

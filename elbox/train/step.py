@@ -43,7 +43,7 @@ class Step(nn.Module):
         self.register_buffer("progress", torch.zeros(()), persistent=False)
 
     def forward(self, batch: Tensor, c: Any = None) -> tuple[Tensor, dict[str, Tensor]]:
-        x = batch.to(self.progress.dtype) if self.prepare is None else self.prepare(batch)
+        x = (batch if self.prepare is None else self.prepare(batch)).to(self.progress.dtype)
         loss, objective, terms = self.estimator(self.model, x, self.objective, c=c, progress=self.progress)
         distortion, rate = terms.distortion.mean(), terms.rate.mean()
         logs = {"objective": objective.mean(), "elbo": -(distortion + rate), "distortion": distortion, "rate": rate}

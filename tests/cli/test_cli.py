@@ -52,7 +52,7 @@ def test_fit_writes_a_run_with_report_and_prints_protocol(demo, capsys):
     assert {"run.json", "model.safetensors", "report.html", "evaluation.json"} <= {p.name for p in demo.iterdir()}
     assert elbox("evaluate", demo, "--samples", "10") == 0
     out = capsys.readouterr().out
-    for word in ("ELBO", "distortion", "rate", "log-likelihood", "±", "protocol"):
+    for word in ("ELBO", "distortion", "rate", "log p(x)", "±", "protocol"):
         assert word in out
 
 
