@@ -139,9 +139,18 @@ def _held_fixed(posterior: nn.Module, context: Any, q: Distribution) -> Distribu
     """q with its parameters as constants, whatever kind of distribution it is."""
     fixed = _detached(q) if not _requires_grad(context) else None
     if fixed is None:  # evaluate the posterior once more, with constant weights; a differentiable context stays so
+        if posterior.training and any(_is_random(m) for m in posterior.modules()):
+            raise IncompatibleError(
+                f"Path() evaluates a posterior such as {type(q).__name__} twice, and this one draws random numbers of its "
+                "own (corruption, dropout), others each time; use Reparameterized()"
+            )
         constants = {n: p.detach() for n, p in posterior.named_parameters()}
         fixed = functional_call(posterior, constants, (context,))
     return fixed
+
+
+def _is_random(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.dropout._DropoutNd) or getattr(module, "draws_noise", False)
 
 
 def _requires_grad(context: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
@@ -148,7 +149,8 @@ def rates(values: Sequence[float], active: Sequence[bool], *, variance: bool = F
     else:
         axes.set_xlabel("latent dimensions, sorted")
     axes.tick_params(axis="x", length=0)
-    axes.set_xlim(-0.6, max(len(order), 6) - 0.4)  # two bars are no wider than six would be
+    spare = max(0, 6 - len(order)) / 2  # two bars are no wider than six would be
+    axes.set_xlim(-0.6 - spare, len(order) - 0.4 + spare)
     axes.set_title(f"{sum(active)} of {len(order)} active", loc="right", fontweight="normal", fontsize=8.5, color=MUTED)
     return figure
 
@@ -206,6 +208,7 @@ def reconstructed(x: np.ndarray, mean: np.ndarray, names: Sequence[str], *, bina
         ax.plot([low, high], [low, high], color=LINE, linewidth=0.8, zorder=0)
         ax.scatter(column[:600], guess[:600], s=4, linewidths=0, color=FIRST, alpha=0.6, rasterized=len(x) * len(names) > 1500)
         ax.set(xlim=(low, high), ylim=(low, high))
+        _two_ticks(ax.xaxis, ax.yaxis)
         spread = float(np.var(column))
         explained = 1 - float(np.mean((column - guess) ** 2)) / spread if spread > 0 else float("nan")
         ax.text(0.04, 0.96, minus(f"R² {explained:.2f}"), transform=ax.transAxes, va="top", fontsize=8,
@@ -234,6 +237,7 @@ def marginals(x: np.ndarray, drawn: np.ndarray, names: Sequence[str], *, discret
         ax.set_ylim(bottom=0)
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
+        _two_ticks(ax.xaxis)
     return figure
 
 
@@ -243,15 +247,21 @@ def _panels(names: Sequence[str]) -> tuple[Figure, list[Axes]]:
     figure, axes = new(0.3 + (WIDTH / columns * 0.95 if columns == 3 else WIDTH / columns * 0.8) * rows, rows, columns)
     for ax, name in zip(axes, names, strict=False):
         ax.set_title(name if len(name) <= 15 else f"{name[:14]}…", fontsize=8, parse_math=False)
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
         ax.tick_params(labelsize=7)
         ax.ticklabel_format(style="sci", scilimits=(-3, 4), useOffset=False)
         for offset in (ax.xaxis.offsetText, ax.yaxis.offsetText):
             offset.set(fontsize=6.5, color=MUTED)
     for ax in axes[len(names) :]:
         ax.remove()
-    return figure, axes
+    return figure, axes[: len(names)]
+
+
+def _two_ticks(*sides: Axis) -> None:
+    """Round numbers near both ends: more would run into each other in a small panel."""
+    for axis in sides:
+        low, high = axis.get_view_interval()
+        round_ = [t for t in MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= t <= high]
+        axis.set_ticks([round_[0], round_[-1]] if len(round_) > 1 else round_)
 
 
 def _split_histogram(axes: Axes, column: np.ndarray, guess: np.ndarray) -> None:
@@ -265,6 +275,7 @@ def _split_histogram(axes: Axes, column: np.ndarray, guess: np.ndarray) -> None:
                           xytext=(0, 2), textcoords="offset points", annotation_clip=False)  # fmt: skip
     axes.set(xlim=(0, 1), ylim=(0, None), yticks=[])
     axes.margins(y=0.2)
+    axes.set_xticks([0, 1])
 
 
 def _span(column: np.ndarray) -> tuple[float, float]:
@@ -278,7 +289,8 @@ def _edges(column: np.ndarray, drawn: np.ndarray, discrete: bool) -> np.ndarray:
     low, high = np.quantile(both, [0.002, 0.998])
     if discrete and high - low <= 40:
         return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
-    return np.linspace(low, high if high > low else low + 1, 31)
+    bins = int(np.clip(1.5 * np.sqrt(len(column)), 8, 30))  # few data make a jagged histogram
+    return np.linspace(low, high if high > low else low + 1, bins + 1)
 
 
 def _share(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

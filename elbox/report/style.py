@@ -40,6 +40,7 @@ thead th, .facts th { color: var(--muted); font-weight: 400; }
 .numbers td { white-space: nowrap; padding-right: 1.6rem; }
 .numbers .why { white-space: normal; color: var(--muted); font-size: 0.88rem; line-height: 1.45; text-wrap: pretty; padding-right: 0; }
 .numbers td small { color: var(--muted); display: block; }
+.values tbody th { font-weight: 400; }
 .values th, .values td { white-space: nowrap; }
 .values td { text-align: right; }
 .values thead th { text-align: right; }
@@ -66,6 +67,7 @@ footer { color: var(--muted); font-size: 0.85rem; margin-top: 3rem; border-top: 
 @media (min-width: 56rem) {
   .wide { display: grid; grid-template-columns: minmax(0, 32rem) minmax(0, 1fr); gap: 2.5rem; align-items: start; }
   .wide figcaption { margin-top: 0; }
+  .wide .plot { max-width: 30rem; }
 }
 @media (max-width: 34rem) {
   main { padding: 1.5rem 1rem 3rem; }

@@ -12,7 +12,7 @@ from elbox.report.subject import Subject
 from elbox.report.theme import svg
 
 SHOWN = 12  # columns
-ROWS = 4
+ROWS = 3
 
 
 def reconstructions(subject: Subject) -> Html:
@@ -28,7 +28,7 @@ def reconstructions(subject: Subject) -> Html:
             f"{subject.split.capitalize()} examples (across) against the mean of p(x|z) at the posterior’s mean (up){_first(subject)}. "
             "R² is the share of a column’s variance that the reconstruction explains."
         )
-    drawn = svg(figure, f"Values against reconstructions in {len(names)} columns", caption, "reconstructed")
+    drawn = svg(figure, f"Values against reconstructions in {len(names)} columns", caption, "reconstructed", wide=True)
     return section("Reconstructions", drawn, *_rows(subject, x[:ROWS], back[:ROWS]))
 
 
@@ -39,7 +39,7 @@ def samples(subject: Subject) -> Html:
     names = subject.columns[:SHOWN]
     figure = figures.marginals(_columns(x), _columns(drawn), names, discrete=subject.spec.kind != "real")
     caption = f"Grey: {len(x)} {subject.split} examples. Blue line: 4000 samples of the model{_first(subject)}."
-    return section("Samples", svg(figure, f"Histograms of data and samples in {len(names)} columns", caption, "marginals"))
+    return section("Samples", svg(figure, f"Histograms of data and samples in {len(names)} columns", caption, "marginals", wide=True))
 
 
 def _columns(x: Tensor) -> figures.np.ndarray:

@@ -211,7 +211,8 @@ def _python(subject: Subject, training: Training) -> str:
     lines = ["import elbox", ""]
     if source.get("from") == "array":
         labels = ", y" if subject.spec.classes else ""
-        lines.append(f"data = elbox.from_array(x{labels}{named})  # the array with fingerprint {source.get('fingerprint')}")
+        lines.append(f"# x is the array with fingerprint {source.get('fingerprint')}")
+        lines.append(f"data = elbox.from_array(x{labels}{named})")
     else:
         lines.append(f"data = elbox.load({source['name']!r}{named})")
     if recipe.name:

@@ -44,7 +44,7 @@ def line(n: int, half_width: float = 12.0) -> Grid:
     return Grid(axis[:, None], (axis[1] - axis[0]).item())
 
 
-def plane(n: int = 61) -> Grid:
+def plane(n: int = 49) -> Grid:
     axis, h = line(n)
     return Grid(torch.cartesian_prod(axis[:, 0], axis[:, 0]), h**2)
 

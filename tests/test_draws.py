@@ -1,0 +1,55 @@
+"""Draws: the same values, different gradients; a posterior that is random itself is not evaluated twice."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import zuko
+
+from elbox import draws
+from elbox.errors import IncompatibleError
+from elbox.nn import MLP
+from elbox.posteriors import Corrupted, DiagonalNormal
+
+X = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("draw", [draws.reparameterized, draws.path, draws.score, draws.sample])
+def test_values_agree_with_the_posterior(draw):
+    posterior = DiagonalNormal(MLP(5, [8], (2, 2)), 2)
+    z, log_qz, q = draw(posterior, X, 4)
+    assert z.shape == (4, 3, 2)
+    torch.testing.assert_close(log_qz, q.log_prob(z))
+
+
+def test_which_gradients_flow():
+    posterior = DiagonalNormal(MLP(5, [8], (2, 2)), 2)
+    assert draws.reparameterized(posterior, X, 4).z.requires_grad
+    assert not draws.score(posterior, X, 4).z.requires_grad
+    assert draws.score(posterior, X, 4).log_qz.requires_grad
+    z, log_qz, q = draws.path(posterior, X, 4)
+    (by_z,) = torch.autograd.grad(log_qz.sum(), z, retain_graph=True)
+    torch.testing.assert_close(by_z, -(z - q.mean) / q.variance)
+    weights = list(posterior.parameters())
+    whole = torch.autograd.grad(log_qz.sum(), weights, retain_graph=True)
+    through_z = torch.autograd.grad((by_z.detach() * z).sum(), weights)  # the chain rule by hand
+    for a, b in zip(whole, through_z, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("wrap", ["corrupted", "dropout"])
+def test_path_refuses_a_flow_that_sees_another_input_each_time(wrap):
+    flow = zuko.flows.MAF(2, context=5, transforms=1, hidden_features=(8,))
+    posterior = Corrupted(flow, noise=0.5) if wrap == "corrupted" else Dropped(flow)
+    with pytest.raises(IncompatibleError, match=r"Reparameterized\(\)"):
+        draws.path(posterior, X, 4)
+    assert draws.path(posterior.eval(), X, 4).z.shape == (4, 3, 2)
+
+
+class Dropped(torch.nn.Module):
+    def __init__(self, flow):
+        super().__init__()
+        self.flow, self.drop = flow, torch.nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.flow(self.drop(x))
