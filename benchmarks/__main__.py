@@ -1,8 +1,9 @@
 """`python -m benchmarks`: time a training step of elbox against a plain PyTorch loop, in interleaved rounds.
 
 All contenders train the same 784-400-20 VAE on the same binarised bytes with Adam, batch 128. The plain loop is the one
-of PyTorch's own VAE example: a DataLoader, binary cross-entropy summed, KL in closed form, `.item()` in every step. Rounds
-are interleaved (A B C A B C …), so that a machine whose speed drifts slows all of them; quote the ratios, not the times.
+of PyTorch's own VAE example: a DataLoader, binary cross-entropy summed, KL in closed form, `.item()` in every step.
+Rounds are interleaved (A B C A B C …), so that a machine whose speed drifts slows all of them; quote the ratios, not
+the times.
 """
 
 from __future__ import annotations
@@ -110,13 +111,14 @@ def report(times: dict[str, list[float]], losses: dict[str, float], options: arg
         ratio = statistics.median(b / v for b, v in zip(base, values, strict=True))
         middle = f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
         lines.append(f"| {name} | {middle} | {ratio:.2f} × | {losses[name]:.2f} |")
-    machine = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}"
+    machine = (
+        f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}"
+    )
     text = (
         "# Speed\n\n"
-        f"`make bench`: {options.rounds} interleaved rounds of {options.steps} steps, 784-400-20 VAE, batch {BATCH}, random "
-        f"binary images, Adam.\n{machine}; a shared machine, so read the ratios. Compilation (5–25 s) is not counted.\n\n"
-        + "\n".join(lines)
-        + "\n"
+        f"`make bench`: {options.rounds} interleaved rounds of {options.steps} steps, 784-400-20 VAE, batch {BATCH}, "
+        f"random binary images, Adam.\n{machine}; a shared machine: read the ratios. Compilation (5–25 s) is not "
+        "counted.\n\n" + "\n".join(lines) + "\n"
     )
     Path(__file__).with_name("RESULTS.md").write_text(text, encoding="utf-8")
     print(text)

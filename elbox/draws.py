@@ -17,6 +17,7 @@ __all__ = ["Draw", "DrawFunction", "path", "reparameterized", "sample", "score"]
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 from torch.func import functional_call
@@ -66,7 +67,7 @@ def reparameterized(posterior: nn.Module, context: Any, samples: int) -> Draw:
 def path(posterior: nn.Module, context: Any, samples: int) -> Draw:
     r"""Reparameterised z, scored by q with its parameters held fixed: only the path z(φ) carries gradients to φ.
 
-    Reference: Roeder, Wu & Duvenaud (2017), *Sticking the landing*, eq. 6.
+    Reference: Roeder, Wu & Duvenaud (2017), *Sticking the landing*, §3.
 
     Arguments: as `reparameterized`.
 
@@ -82,7 +83,7 @@ def path(posterior: nn.Module, context: Any, samples: int) -> Draw:
     """
     q = _with_rsample(posterior(context))
     z = q.rsample((samples,))
-    return Draw(z, _held_fixed(posterior, context, q).log_prob(z), q)
+    return Draw(z, _log_prob_held_fixed(posterior, context, q, z), q)
 
 
 def score(posterior: nn.Module, context: Any, samples: int) -> Draw:
@@ -135,22 +136,35 @@ def _with_rsample(q: Distribution) -> Distribution:
     return q
 
 
-def _held_fixed(posterior: nn.Module, context: Any, q: Distribution) -> Distribution:
-    """q with its parameters as constants, whatever kind of distribution it is."""
-    fixed = _detached(q) if not _requires_grad(context) else None
-    if fixed is None:  # evaluate the posterior once more, with constant weights; a differentiable context stays so
-        if posterior.training and any(_is_random(m) for m in posterior.modules()):
-            raise IncompatibleError(
-                f"Path() evaluates a posterior such as {type(q).__name__} twice, and this one draws random numbers of its "
-                "own (corruption, dropout), others each time; use Reparameterized()"
-            )
-        constants = {n: p.detach() for n, p in posterior.named_parameters()}
-        fixed = functional_call(posterior, constants, (context,))
-    return fixed
+def _log_prob_held_fixed(posterior: nn.Module, context: Any, q: Distribution, z: Tensor) -> Tensor:
+    """log q(z|x) with the posterior's weights as constants, whatever its kind; a context stays differentiable."""
+    if _requires_grad(context):  # from a group of latent variables above
+        weights = {f"posterior.{n}": p.detach() for n, p in posterior.named_parameters()}
+        return functional_call(_Density(posterior), weights, (context, z))
+    fixed = _detached(q)
+    return _density_along(q, z) if fixed is None else fixed.log_prob(z)
 
 
-def _is_random(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.dropout._DropoutNd) or getattr(module, "draws_noise", False)
+class _Density(nn.Module):
+    """(context, z) ↦ log q(z|context), in one call: a flow may read its weights only when the density is asked for."""
+
+    def __init__(self, posterior: nn.Module) -> None:
+        super().__init__()
+        self.posterior = posterior
+
+    def forward(self, context: Any, z: Tensor) -> Tensor:
+        return self.posterior(context).log_prob(z)
+
+
+def _density_along(q: Distribution, z: Tensor) -> Tensor:
+    """log q(z) with its derivative to z alone, from this very q: with dropout or corrupted input another differs."""
+    if not z.requires_grad:
+        return q.log_prob(z)
+    with torch.enable_grad():
+        at = z.detach().requires_grad_()
+        value = q.log_prob(at)
+        (slope,) = torch.autograd.grad(value.sum(), at, allow_unused=True, materialize_grads=True)
+    return value.detach() + (slope * (z - z.detach())).sum(-1)
 
 
 def _requires_grad(context: Any) -> bool:
@@ -164,6 +178,8 @@ def _detached(q: Distribution) -> Distribution | None:
         return Normal(q.loc.detach(), q.scale.detach(), validate_args=False)
     if type(q) is MultivariateNormal:
         return MultivariateNormal(q.loc.detach(), scale_tril=q.scale_tril.detach(), validate_args=False)
+    if type(q) is Delta:
+        return Delta(q.value.detach(), len(q.event_shape))
     if type(q) is Independent:
         base = _detached(q.base_dist)
         return base and Independent(base, q.reinterpreted_batch_ndims, validate_args=False)

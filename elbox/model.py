@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from elbox import draws
-from elbox.errors import IncompatibleError, ShapeError
+from elbox.errors import DataError, IncompatibleError, SettingError, ShapeError
 from elbox.parts import part
 from elbox.terms import Group, Terms
 
@@ -75,16 +75,24 @@ class VAE(nn.Module):
 
         Raises:
             ShapeError: if x does not fit the likelihood.
+            SettingError: if there are no samples.
         """
+        if samples < 1:
+            raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
         z, log_qz, q = draw(self.posterior, _join(x, c), samples)
         px = self.likelihood(_join(z, _repeat(c, samples)))
         if x.shape[1:] != px.event_shape:
             raise ShapeError(
-                f"got data of event shape {tuple(x.shape[1:])}; expected {tuple(px.event_shape)} as the likelihood"
+                f"got data of event shape {tuple(x.shape[1:])}; expected {tuple(px.event_shape)} as in p(x|z)"
             )
         if self.prior is None:
             return Terms(px.log_prob(x), {"z": Group(z, torch.zeros_like(log_qz), torch.zeros_like(log_qz), None, q)})
         p = self.prior(c)
+        if p.event_shape != z.shape[2:]:
+            raise ShapeError(
+                f"got a posterior over {tuple(z.shape[2:])} with a prior over {tuple(p.event_shape)}; expected the "
+                "same number of latent dimensions in both"
+            )
         return Terms(px.log_prob(x), {"z": Group(z, p.log_prob(z), log_qz, p, q)})
 
     def encode(self, x: Tensor, *, c: Any = None) -> Distribution:
@@ -96,8 +104,8 @@ class VAE(nn.Module):
         return self.likelihood(_join(z, c))
 
     def reconstruct(self, x: Tensor, *, c: Any = None) -> Tensor:
-        """The mean of p(x|z) at the posterior's mean z, [B, *event] for a batch [B, *event]."""
-        return self.decode(self.encode(x, c=c).mean, c=c).mean
+        """The mean of p(x|z) at the posterior's mean z (for a flow, of 100 draws), [B, *event] for x [B, *event]."""
+        return self.decode(_mean(self.encode(x, c=c)), c=c).mean
 
     def sample(self, n: int, *, c: Any = None, mean: bool = False) -> Tensor:
         r"""Ancestral samples, z ~ p(z), x ~ p(x|z).
@@ -136,10 +144,35 @@ class VAE(nn.Module):
 
         Raises:
             IncompatibleError: if the model is an autoencoder: it has no density.
+            SettingError: if there are no samples.
         """
         self._needs_prior("log_prob")
         log_w = self.terms(x, samples, c=c, draw=draws.sample).log_w
         return torch.logsumexp(log_w, 0) - math.log(samples)
+
+    @torch.no_grad()
+    def check(self, x: Tensor, *, c: Any = None) -> None:
+        """Refuse examples to which the likelihood gives no probability, such as 0.5 under Bernoulli.
+
+        Arguments:
+            x: Examples [N, *event].
+            c: Condition [N, ...], or None.
+
+        Raises:
+            DataError: naming the first offending row.
+        """
+        c = c if c is None else c[:1]
+        support = self.decode(_mean(self.encode(x[:1], c=c)), c=c).support
+        good = support.check(x) if support is not None else torch.ones(len(x), dtype=torch.bool)
+        bad = torch.nonzero(~good.reshape(len(x), -1).all(1))
+        if len(bad):
+            row = int(bad[0])
+            if x[row].isnan().any():
+                raise DataError(f"got NaN in row {row}; expected numbers: fill in or drop missing values")
+            raise DataError(
+                f"got values in row {row} that {type(self.likelihood).__name__} gives no probability; expected "
+                "data of the kind it describes: binarise them, or choose another likelihood"
+            )
 
     def _needs_prior(self, verb: str) -> nn.Module:
         if self.prior is None:
@@ -147,6 +180,13 @@ class VAE(nn.Module):
                 f"got {verb} on an autoencoder, which has no prior and no density; train a VAE instead, e.g. vae"
             )
         return self.prior
+
+
+def _mean(q: Distribution) -> Tensor:
+    try:
+        return q.mean
+    except NotImplementedError:  # a flow has no formula for it
+        return q.sample((100,)).mean(0)
 
 
 def _join(a: Tensor, c: Any) -> Any:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 __all__ = ["Interrupted", "Run", "fit", "load_run", "resume"]
 
+import copy
 import io
 import json
 import platform
@@ -25,9 +26,10 @@ import torch
 
 from elbox import data as data_package
 from elbox.data import Data
-from elbox.errors import RunError
+from elbox.errors import ElboxError, IncompatibleError, RunError
 from elbox.evaluate import Evaluation, held_out
 from elbox.evaluate import evaluate as evaluate_model
+from elbox.likelihoods.base import Likelihood
 from elbox.model import VAE
 from elbox.recipes import Recipe
 from elbox.spec import DataSpec
@@ -147,7 +149,7 @@ def fit(
     """Train a recipe on data.
 
     Arguments:
-        recipe: Model, objective and estimator.
+        recipe: Model, objective and estimator; it is copied, so that its own weights stay as they are.
         data: What `elbox.load` or `elbox.from_array` returned.
         training: Settings of training; None takes the defaults.
         out: Folder for the run, which must not exist; None keeps everything in memory.
@@ -168,13 +170,16 @@ def fit(
         >>> [row["split"] for row in run.metrics]
         ['train', 'held_out', 'train', 'held_out']
     """
-    training = training or Training()
-    recipe.estimator(recipe.model, data.examples("train", 2), recipe.objective)  # parts that do not fit say so here
+    training, recipe = training or Training(), copy.deepcopy(recipe)
+    _check_fit(recipe, data)
     info = _info(recipe, data, training)
     folder = Path(out) if out is not None else None
     if folder is not None:
         if folder.exists():
-            raise RunError(f"got --out {folder}, which exists; expected a new folder, or use: elbox resume {folder}")
+            raise RunError(
+                f"got the folder {folder}, which exists; expected a new one; a run that was interrupted goes on with "
+                f"elbox resume {folder}"
+            )
         folder.mkdir(parents=True)
         checkpoint.write_json(folder / "run.json", info)
         _write_split(folder / "split.npz", data)
@@ -205,8 +210,11 @@ def resume(
     folder = Path(folder)
     info = load_info(folder)
     if info["status"] in ("finished", "stopped early"):
-        raise RunError(f"got the run {folder}, which is {info['status']}; expected one that was interrupted")
-    recipe = Recipe.from_json(info["recipe"], DataSpec.from_json(info["spec"]), allow)
+        raise RunError(
+            f"got the run {folder}, which is {info['status']}; nothing is left to train: elbox report {folder} evaluates "
+            "it and writes its report"
+        )
+    recipe = _recipe(info, allow)
     data = data or data_package.reload(info["data"], data_dir=data_dir)
     return _train(recipe, data, Training.from_json(info["training"]), info, folder, observer, resuming=True)
 
@@ -224,7 +232,7 @@ def load_run(folder: str | Path, *, data_dir: Any = None, allow: tuple[type, ...
     """
     folder = Path(folder)
     info = load_info(folder)
-    recipe = Recipe.from_json(info["recipe"], DataSpec.from_json(info["spec"]), allow)
+    recipe = _recipe(info, allow)
     weights = folder / "model.safetensors"
     if not weights.exists():
         raise RunError(f"got the run {folder} without trained weights; use: elbox resume {folder}")
@@ -251,7 +259,13 @@ def _train(
         return held_out(recipe.model, valid, bound)
 
     result = train(
-        step, data.train.x, training, held_out=evaluate_held_out, folder=folder, observer=observer, resume=resuming
+        step,
+        data.train.x,
+        training,
+        held_out=evaluate_held_out if len(valid) else None,
+        folder=folder,
+        observer=observer,
+        resume=resuming,
     )
     info |= _outcome(result)
     recipe.model.eval()
@@ -262,6 +276,31 @@ def _train(
         where = f"; go on with: elbox resume {folder}" if folder else ""
         raise Interrupted(f"stopped after step {result.steps}{where}")
     return Run(recipe, info, result.history, folder, data)
+
+
+def _check_fit(recipe: Recipe, data: Data) -> None:
+    """Refuse a recipe made for other data, or whose parts do not fit each other, before anything is written."""
+    likelihood, spec = recipe.model.likelihood, data.spec
+    if isinstance(likelihood, Likelihood):
+        likelihood.check(spec)
+    levels = getattr(likelihood, "levels", spec.levels)
+    if spec.kind == "levels" and levels != spec.levels:
+        raise IncompatibleError(
+            f"got a {type(likelihood).__name__} of {levels} levels for data of {spec.levels}; make the recipe with the "
+            "data's own spec: recipe(data.spec)"
+        )
+    with torch.random.fork_rng():
+        recipe.estimator(recipe.model, data.examples("train", 2), recipe.objective)
+
+
+def _recipe(info: dict[str, Any], allow: tuple[type, ...]) -> Recipe:
+    """The recipe that a run's record describes; whatever is wrong with the record is one sentence."""
+    try:
+        return Recipe.from_json(info["recipe"], DataSpec.from_json(info["spec"]), allow)
+    except ElboxError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise RunError(f"got a damaged recipe in run.json ({error}); expected it as elbox wrote it") from error
 
 
 def _info(recipe: Recipe, data: Data, training: Training) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class DataSpec:
         kind: `"binary"` (values 0, 1), `"levels"` (ordered integers 0 … levels − 1), `"real"`, or `"count"` (integers
             ≥ 0).
         levels: Number of levels, for kind `"levels"` only (256 for bytes).
-        offset: Typical location of the training values: one number, or one for each of the \(D\) flattened dimensions.
+        offset: Typical location of the training values: one number, or one for each of the \(D\) flattened dimensions
+            (their means; for binary data the shares of ones).
         scale: Typical spread (> 0), like `offset`.
         classes: Number of classes of the labels that come with the data; 0 without labels.
 

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     run = elbox.fit(made, data, elbox.Training(epochs=options.epochs, batch_size=100, schedule="cosine"))
     result = elbox.evaluate(run.model, data.examples("test"), samples=100)
     FIGURES.mkdir(exist_ok=True)
-    images = manifold(run.model, 20)
+    images = manifold(run.model, 20).flatten(0, 1)
     (FIGURES / "manifold.png").write_bytes(grid_png(images, columns=20))
     text = (
         f"Dynamic MNIST, 784-500-2, tanh, Adam with cosine schedule, batch 100, {options.epochs} epochs, seed 0. "

@@ -38,7 +38,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "posteriors.Corrupted": lambda: posteriors.Corrupted(
         posteriors.DiagonalNormal(encoder(2, LATENT), LATENT), masking=0.3, noise=0.1
     ),
-    "likelihoods.Bernoulli": lambda: likelihoods.Bernoulli(decoder(FEATURES)),
+    "likelihoods.Bernoulli": lambda: likelihoods.Bernoulli(decoder(FEATURES), offset=0.3),
     "likelihoods.Categorical": lambda: likelihoods.Categorical(decoder(LEVELS, FEATURES)),
     "likelihoods.DiscretizedLogistic": lambda: likelihoods.DiscretizedLogistic(
         decoder(2, FEATURES), levels=LEVELS, offset=2.5, scale=1.5
@@ -48,7 +48,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
         decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0), scale=(0.5, 1.0, 1.5, 2.0, 2.5)
     ),
     "likelihoods.PredictedGaussian": lambda: likelihoods.PredictedGaussian(decoder(2, FEATURES), offset=1.0, scale=2.0),
-    "likelihoods.Poisson": lambda: likelihoods.Poisson(decoder(FEATURES)),
+    "likelihoods.Poisson": lambda: likelihoods.Poisson(decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0)),
     "objectives.ELBO": lambda: objectives.ELBO(beta=schedules.Linear(0.0, 0.5, over=0.5), samples=3),
     "objectives.IWAE": lambda: objectives.IWAE(samples=3),
     "objectives.Renyi": lambda: objectives.Renyi(alpha=0.5, samples=3),

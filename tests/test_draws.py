@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-import zuko
 
 from elbox import draws
-from elbox.errors import IncompatibleError
 from elbox.nn import MLP
-from elbox.posteriors import Corrupted, DiagonalNormal
+from elbox.posteriors import DiagonalNormal
 
 X = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
 
@@ -35,21 +33,3 @@ def test_which_gradients_flow():
     through_z = torch.autograd.grad((by_z.detach() * z).sum(), weights)  # the chain rule by hand
     for a, b in zip(whole, through_z, strict=True):
         torch.testing.assert_close(a, b)
-
-
-@pytest.mark.parametrize("wrap", ["corrupted", "dropout"])
-def test_path_refuses_a_flow_that_sees_another_input_each_time(wrap):
-    flow = zuko.flows.MAF(2, context=5, transforms=1, hidden_features=(8,))
-    posterior = Corrupted(flow, noise=0.5) if wrap == "corrupted" else Dropped(flow)
-    with pytest.raises(IncompatibleError, match=r"Reparameterized\(\)"):
-        draws.path(posterior, X, 4)
-    assert draws.path(posterior.eval(), X, 4).z.shape == (4, 3, 2)
-
-
-class Dropped(torch.nn.Module):
-    def __init__(self, flow):
-        super().__init__()
-        self.flow, self.drop = flow, torch.nn.Dropout(0.5)
-
-    def forward(self, x):
-        return self.flow(self.drop(x))

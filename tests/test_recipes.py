@@ -1,4 +1,4 @@
-"""Recipes: settings are captured, saved, checked; a seed decides the weights; the data's kind decides the likelihood."""
+"""Recipes: settings are captured, saved, checked; a seed decides the weights, the data's kind the likelihood."""
 
 from __future__ import annotations
 
@@ -164,7 +164,9 @@ def test_likelihood_can_be_chosen(name: str) -> None:
     chosen = RECIPES[name](spec, likelihood=likelihoods.Gaussian).model.likelihood
     assert type(chosen) is likelihoods.Gaussian
     assert (chosen.offset.item(), chosen.scale.item()) == (2.0, 1.5)
-    with pytest.raises(IncompatibleError, match="Bernoulli describes binary data, got levels data; use DiscretizedLogistic"):
+    with pytest.raises(
+        IncompatibleError, match="Bernoulli describes binary data, got levels data; use DiscretizedLogistic"
+    ):
         RECIPES[name](spec, likelihood=likelihoods.Bernoulli)
 
 
@@ -213,7 +215,7 @@ def test_unknown_recipe_lists_the_known() -> None:
 def test_class_in_a_saved_setting_is_checked() -> None:
     saved = make("recipes.vae").to_json()
     saved["settings"]["activation"] = {"class": "os.system"}
-    with pytest.raises(RunError, match="got the class 'os.system' in a saved model"):
+    with pytest.raises(RunError, match=r"got the class 'os.system' in a saved model"):
         Recipe.from_json(saved, BINARY)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["COMMANDS", "main"]
 
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -60,8 +61,14 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
+def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Warnings for people: what happened, without the place in the source."""
+    sys.stderr.write(f"elbox: {message}\n")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends with one sentence on standard error and exit code 2."""
+    warnings.showwarning = _one_line
     try:
         application()(args=arguments, standalone_mode=True)
     except ElboxError as error:

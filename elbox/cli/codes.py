@@ -22,7 +22,7 @@ from elbox.evaluate import log_likelihood
 from elbox.runs import Run, load_run
 
 NewData = Annotated[str | None, typer.Argument(help="New data, a file or folder; default: the run's test split.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="File to write: .npy, .npz or .parquet.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="File to write: .npy, .npz, .csv or .parquet.")]
 
 
 def encode(run: RunFolder, new: NewData = None, out: Out = Path("codes.npy"), data_dir: DataDir = None) -> None:
@@ -56,7 +56,7 @@ def decode(
         )
     with torch.no_grad():
         x = loaded.model.decode(torch.tensor(z, dtype=torch.get_default_dtype())).mean
-    write_array(out, x)
+    write_array(out, x, loaded.info["columns"] or "x")
     say(f"wrote {len(x)} examples to {out}")
 
 

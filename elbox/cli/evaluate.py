@@ -4,14 +4,12 @@ from __future__ import annotations
 
 __all__ = ["evaluate", "report"]
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from elbox.cli.fit import DataDir, Json, Quiet, print_evaluation
+from elbox.cli.fit import DataDir, Json, Quiet, counter, print_evaluation
 from elbox.cli.output import print_json, say
 from elbox.runs import load_run
 
@@ -35,7 +33,7 @@ def evaluate(
     Example: `elbox evaluate runs/demo --samples 5000`
     """
     loaded = load_run(run, data_dir=data_dir)
-    result = loaded.evaluate(split, samples, seed, progress=progress(quiet or as_json))
+    result = loaded.evaluate(split, samples, seed, progress=counter(quiet or as_json))
     if as_json:
         return print_json({"run": str(run), "split": split, "protocol": loaded.protocol, **result.to_json()})
     print_evaluation(loaded, result, split)
@@ -51,17 +49,5 @@ def report(
     from elbox import report as report_package
 
     loaded = load_run(run, data_dir=data_dir)
-    page = report_package.write(loaded, loaded.evaluate("test", samples, seed, progress=progress(quiet)))
+    page = report_package.write(loaded, loaded.evaluate("test", samples, seed, progress=counter(quiet)))
     say(f"report: {page}")
-
-
-def progress(quiet: bool) -> Callable[[int, int], None] | None:
-    """A counter on standard error, where that is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        return None
-
-    def show(done: int, total: int) -> None:
-        sys.stderr.write(f"\r{100 * done // total:3d} % of {total} examples" + ("\n" if done >= total else ""))
-        sys.stderr.flush()
-
-    return show

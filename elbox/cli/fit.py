@@ -4,7 +4,9 @@ from __future__ import annotations
 
 __all__ = ["fit", "resume"]
 
+import sys
 import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +17,7 @@ from elbox import data as data_package
 from elbox import runs
 from elbox.cli.output import print_json, print_table, say
 from elbox.cli.settings import split
+from elbox.errors import RunError
 from elbox.evaluate import Evaluation
 from elbox.recipes.base import named
 from elbox.runs import Run
@@ -42,7 +45,7 @@ def fit(
     batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 128,
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
     optimizer: Annotated[str, typer.Option(help="adam, adamw, adamax, adagrad or sgd.")] = "adam",
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights, batches and samples; splits stay.")] = 0,
     devices: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, 32, tf32, bf16, 16 or 64.")] = "auto",
     compile: Annotated[
@@ -60,6 +63,8 @@ def fit(
     Example: `elbox fit digits --recipe vae --set latent=10 --out runs/demo`
     """
     start = time.perf_counter()
+    if out is not None and out.exists() and not (out / "run.json").is_file():
+        raise RunError(f"got --out {out}, which exists and is no run; expected a new folder")
     make = named(recipe)
     of_recipe, of_training, of_data = split(settings or [], make)
     training = Training(
@@ -68,7 +73,7 @@ def fit(
     )  # fmt: skip
     loaded = data_package.load(data, data_dir=data_dir, binarise=binarise, **of_data)  # one split for all seeds
     model = make(loaded.spec, seed=seed, **of_recipe)
-    target = out or _fresh(Path("runs") / f"{loaded.source['name']}-{recipe}")
+    target = out or _fresh(Path("runs") / f"{Path(loaded.source['name']).stem}-{recipe}")
     silent = quiet or as_json
     say(loaded.describe(), quiet=silent)
     say(f"{recipe} with {type(model.model.likelihood).__name__} likelihood; {loaded.protocol}", quiet=silent)
@@ -99,7 +104,9 @@ def finish(run: Run, seconds: float, *, quiet: bool, as_json: bool) -> None:
     """Evaluate, write the report and print the result."""
     from elbox import report
 
-    evaluation = run.evaluate()
+    silent = quiet or as_json
+    say(f"evaluating on the test split with 1000 samples an example; later: elbox report {run.folder}", quiet=silent)
+    evaluation = run.evaluate(progress=counter(silent))
     page = report.write(run, evaluation)
     if as_json:
         return print_json(
@@ -120,6 +127,24 @@ def print_evaluation(run: Run, evaluation: Evaluation, split: str = "test") -> N
     """The table of results, with the protocol."""
     print_table(f"{run.describe()}: {split}", ["", "mean ± s.e.", "unit"], evaluation.rows())
     say(f"protocol: {run.protocol}")
+
+
+def counter(quiet: bool) -> Callable[[int, int], None] | None:
+    """Examples done and time left on standard error: a line that is written over on a terminal, else one a quarter."""
+    if quiet:
+        return None
+    start, shown = time.perf_counter(), [0]
+
+    def show(done: int, total: int) -> None:
+        tty, passed = sys.stderr.isatty(), time.perf_counter() - start
+        if tty or (4 * done // total > shown[0] and passed > 5):
+            shown[0] = 4 * done // total
+            left = passed * (total - done) / done
+            ending = "\n" if done >= total or not tty else ""
+            sys.stderr.write(f"{chr(13) if tty else ''}{done} of {total} examples, {left:.0f} s left  {ending}")
+            sys.stderr.flush()
+
+    return show
 
 
 def _fresh(path: Path) -> Path:

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from elbox.errors import DataError, RunError
+from elbox.runs import Run
 from elbox.train.checkpoint import write_bytes
 
-ARRAYS = (".npy", ".npz", ".parquet")
+ARRAYS = (".npy", ".npz", ".csv", ".parquet")
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -54,8 +55,8 @@ def check_target(path: Path, kinds: tuple[str, ...]) -> None:
         raise RunError(f"got --out {path}; expected its folder to exist: make {path.absolute().parent} first")
 
 
-def write_array(path: Path, array: Tensor | np.ndarray, columns: str = "x") -> None:
-    """Write rows as .npy, .npz (key `x`) or .parquet (one column a flattened dimension), atomically.
+def write_array(path: Path, array: Tensor | np.ndarray, columns: str | Sequence[str] = "x") -> None:
+    """Write rows as .npy, .npz (key `columns`), .csv or .parquet (a column for each flattened dimension), atomically.
 
     Raises:
         RunError: if the name has another ending.
@@ -67,37 +68,52 @@ def write_array(path: Path, array: Tensor | np.ndarray, columns: str = "x") -> N
     if path.suffix.lower() == ".npy":
         np.save(buffer, values, allow_pickle=False)
     elif path.suffix.lower() == ".npz":
-        arrays: dict[str, Any] = {columns: values}
+        arrays: dict[str, Any] = {columns if isinstance(columns, str) else "x": values}
         np.savez_compressed(buffer, **arrays)
+    elif path.suffix.lower() == ".csv":
+        flat, names = _table(values, columns)
+        np.savetxt(buffer, flat, delimiter=",", header=",".join(names), comments="", fmt="%.9g")
     else:
         _parquet(buffer, values, columns)
     write_bytes(path, buffer.getvalue())
 
 
-def _parquet(buffer: io.BytesIO, values: np.ndarray, columns: str) -> None:
+def _parquet(buffer: io.BytesIO, values: np.ndarray, columns: str | Sequence[str]) -> None:
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise DataError('got a .parquet file to write, which needs pyarrow; run: pip install "elbox[tables]"') from None
+        raise DataError(
+            'got a .parquet file to write, which needs pyarrow; run: pip install "elbox[tables]", or write a .csv file'
+        ) from None
+    flat, names = _table(values, columns)
+    pyarrow.parquet.write_table(pyarrow.table({name: flat[:, i] for i, name in enumerate(names)}), buffer)
+
+
+def _table(values: np.ndarray, columns: str | Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Rows with one column for each flattened dimension, and the columns' names."""
     flat = values.reshape(len(values), -1)
-    table = pyarrow.table({f"{columns}{i}" if flat.shape[1] > 1 else columns: flat[:, i] for i in range(flat.shape[1])})
-    pyarrow.parquet.write_table(table, buffer)
+    if not isinstance(columns, str):
+        return flat, list(columns)
+    return flat, [columns] if flat.shape[1] == 1 else [f"{columns}{i}" for i in range(flat.shape[1])]
 
 
-def write_images(path: Path, images: Tensor, columns: int | None = None, levels: int = 0) -> None:
-    """Write images [N, C, H, W] as one PNG grid, or as an array where the name says so."""
+def write_images(path: Path, images: Tensor, run: Run, columns: int | None = None) -> None:
+    """Write examples [N, *event] as one PNG grid of images, or as an array where the name says so.
+
+    Arguments:
+        path: Where to.
+        images: Examples in the units of the data.
+        run: Their run: what an example is, and the names of a table's columns.
+        columns: Images in a row.
+    """
     if path.suffix.lower() in ARRAYS:
-        return write_array(path, images)
-    check_target(path, (".png", *ARRAYS))
-    if images.dim() != 4:
-        raise RunError(
-            f"got rows of shape {tuple(images.shape[1:])} for {path.name}; expected images: use --out with {ARRAYS}"
-        )
-    from elbox.report import grid_png
+        return write_array(path, images, run.info["columns"] or "x")
+    spec = run.spec
+    check_target(path, (".png", *ARRAYS) if spec.is_image else ARRAYS)
+    from elbox.report import grid_png, pixels
 
-    top = float(max(levels - 1, 1)) if levels else 1.0
-    write_bytes(path, grid_png((images.float() / top).clamp(0, 1), columns=columns))
+    write_bytes(path, grid_png(pixels(images, spec, like=None), columns=columns))
 
 
 def seeded(seed: int) -> None:

@@ -18,7 +18,8 @@ from elbox.evaluate import interpolate as walk
 from elbox.runs import Run, load_run
 
 Out = Annotated[
-    Path, typer.Option("--out", "-o", help="File to write: .png (a grid of images), .npy, .npz or .parquet.")
+    Path | None,
+    typer.Option("--out", "-o", help="A .png grid, or .npy, .npz, .csv, .parquet; default: a .png, for tables a .csv."),
 ]
 Count = Annotated[int, typer.Option("-n", "--n", min=1, help="How many.")]
 
@@ -26,7 +27,7 @@ Count = Annotated[int, typer.Option("-n", "--n", min=1, help="How many.")]
 def sample(
     run: RunFolder,
     n: Count = 64,
-    out: Out = Path("samples.png"),
+    out: Out = None,
     mean: Annotated[bool, typer.Option("--mean", help="Means of p(x|z) instead of draws.")] = False,
     seed: Seed = 0,
 ) -> None:
@@ -38,12 +39,10 @@ def sample(
     seeded(seed)
     with torch.no_grad():
         images = loaded.model.sample(n, mean=mean)
-    _write(loaded, out, images)
+    _write(loaded, out, "samples", images)
 
 
-def reconstruct(
-    run: RunFolder, new: NewData = None, n: Count = 16, out: Out = Path("reconstructions.png"), data_dir: DataDir = None
-) -> None:
+def reconstruct(run: RunFolder, new: NewData = None, n: Count = 16, out: Out = None, data_dir: DataDir = None) -> None:
     """Show examples (odd columns) beside their reconstructions (even columns).
 
     Example: `elbox reconstruct runs/demo --out reconstructions.png`
@@ -52,14 +51,14 @@ def reconstruct(
     x = examples(loaded, new)[:n]
     with torch.no_grad():
         pairs = torch.stack([x, loaded.model.reconstruct(x)], 1)
-    _write(loaded, out, pairs.flatten(0, 1), columns=8)
+    _write(loaded, out, "reconstructions", pairs.flatten(0, 1), columns=8)
 
 
 def interpolate(
     run: RunFolder,
     n: Count = 8,
     steps: Annotated[int, typer.Option(min=2, help="Images from one end to the other.")] = 10,
-    out: Out = Path("interpolations.png"),
+    out: Out = None,
     data_dir: DataDir = None,
 ) -> None:
     """Walk between pairs of test examples in latent space, one pair a row.
@@ -69,9 +68,10 @@ def interpolate(
     loaded = load_run(run, data_dir=data_dir)
     x = loaded.data.examples("test", 2 * n)
     rows = [walk(loaded.model, a, b, steps) for a, b in zip(x[0::2], x[1::2], strict=False)]
-    _write(loaded, out, torch.cat(rows), columns=steps)
+    _write(loaded, out, "interpolations", torch.cat(rows), columns=steps)
 
 
-def _write(run: Run, out: Path, images: torch.Tensor, columns: int | None = None) -> None:
-    write_images(out, images, columns, run.spec.levels)
+def _write(run: Run, out: Path | None, name: str, images: torch.Tensor, columns: int | None = None) -> None:
+    out = out or Path(f"{name}.png" if run.spec.is_image else f"{name}.csv")
+    write_images(out, images, run, columns)
     say(f"wrote {out}")

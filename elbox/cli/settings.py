@@ -59,7 +59,7 @@ def valid(recipe: Callable[..., Any]) -> str:
     """All settings with their defaults, in one line."""
     training = {f.name: f.default for f in fields(Training)}
     listed = {k: shown(d) for k, (_, d) in settings_of(recipe).items() if k != "seed"}
-    listed |= {k: shown(training[k]) for k in TRAINING} | {k: "as found" for k in DATA}
+    listed |= {k: shown(training[k]) for k in TRAINING} | dict.fromkeys(DATA, "as found")
     return ", ".join(f"{k}={d}" for k, d in listed.items())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["codes", "count_levels", "infer_kind", "resident", "spec_of"]
 
-import math
 from typing import Any
 
 import numpy as np
@@ -91,9 +90,10 @@ def codes(y: Any, n: int, where: Where) -> tuple[np.ndarray | None, tuple[str, .
 def spec_of(x: np.ndarray, kind: str, levels: int, classes: int, protocol: Protocol) -> DataSpec:
     r"""The spec of a data set, its offset and scale from the training rows.
 
-    Columns of a table of measurements or counts have a mean and standard deviation each; pixels and binary or levelled
-    columns, which share one range, have one for all. Under dynamic binarisation the values are Bernoulli with
-    probability \(p = v / (L-1)\), so the offset is the mean \(m\) of p and the scale \(\sqrt{m (1 - m)}\).
+    The offset is the mean of each dimension: networks see centred inputs, and likelihoods start at the mean example.
+    Columns of a table of measurements or counts have a spread each; pixels and levels, which share one range, have the
+    root mean square of their spreads; binary values have 1. Under dynamic binarisation the offset is the mean of
+    \(p = v / (L-1)\).
 
     Arguments:
         x: Training rows [N, *event] as they are stored.
@@ -102,14 +102,21 @@ def spec_of(x: np.ndarray, kind: str, levels: int, classes: int, protocol: Proto
         classes: Number of classes of the labels.
         protocol: Binarisation, of which dynamic is still to come.
     """
-    by_column = x.ndim == 2 and kind in ("real", "count")
-    mean, spread = moments(x, by_column=by_column)
+    mean, spread = moments(x, by_column=True)
     shape = tuple(int(n) for n in x.shape[1:])
-    if by_column:
-        # A count column that is constant in training may vary later: it keeps its own unit.
-        scale = tuple(float(s) if s > 0 else 1.0 for s in spread)
-        return DataSpec(shape, kind, levels, tuple(float(m) for m in mean), scale, classes)
     if protocol.kind == "dynamic":
-        m = float(mean) / (protocol.levels - 1)
-        return DataSpec(shape, "binary", 0, m, math.sqrt(m * (1 - m)), classes)
-    return DataSpec(shape, kind, levels if kind == "levels" else 0, float(mean), float(spread), classes)
+        return DataSpec(shape, "binary", 0, _numbers(mean / (protocol.levels - 1)), 1.0, classes)
+    if kind == "binary":
+        return DataSpec(shape, kind, 0, _numbers(mean), 1.0, classes)
+    if x.ndim == 2 and kind in ("real", "count"):
+        # A count column that is constant in training may vary later: it keeps its own unit.
+        return DataSpec(shape, kind, 0, _numbers(mean), _numbers(np.where(spread > 0, spread, 1.0)), classes)
+    together = float(np.sqrt(np.square(spread).mean())) or (
+        0.0 if kind == "real" else 1.0
+    )  # rows that are all the same
+    return DataSpec(shape, kind, levels if kind == "levels" else 0, _numbers(mean), together, classes)
+
+
+def _numbers(values: np.ndarray) -> tuple[float, ...]:
+    """One number for each flattened dimension, as float32 resolves it: a run's record is JSON."""
+    return tuple(float(f"{v:.8g}") for v in values.ravel())

@@ -21,7 +21,7 @@ class DiscretizedLogistic(Distribution):
 
     in which nothing cancels or underflows for any finite μ and s > 0.
 
-    Reference: Kingma et al. (2016), *Improving variational inference with inverse autoregressive flow*, §3.2 and
+    Reference: Kingma et al. (2016), *Improving variational inference with inverse autoregressive flow*, appendix, and
     Salimans et al. (2017), *PixelCNN++*, eq. 2.
 
     Arguments:

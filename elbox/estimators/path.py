@@ -22,6 +22,11 @@ def scale_gradient(value: Tensor, z: Tensor, scale: Tensor) -> Tensor:
     A hook, because the scale is known only after z was used. Dynamo cannot trace hooks on intermediate tensors; as one
     opaque call in the graph it reaches the tracer of the backward pass, which follows the hook like any operation.
     """
+    if type(z.grad_fn).__name__ == "Error":  # torch's mark of what enters a graph from outside: a hook there is lost
+        raise IncompatibleError(
+            "Path() got samples that were drawn outside the compiled graph, where their gradient cannot be scaled; "
+            "compile with fullgraph=True, or use Reparameterized()"
+        )
     if z.requires_grad:
         factor = scale.detach().reshape(*scale.shape, *(1 for _ in range(z.dim() - scale.dim())))
         z.register_hook(lambda gradient: gradient * factor)
@@ -38,8 +43,8 @@ class Path(Estimator):
     for the Rényi bounds (DReG for IWAE: the signal-to-noise ratio does not fall with K). Parameters of prior and
     likelihood are not affected.
 
-    Reference: Roeder, Wu & Duvenaud (2017), *Sticking the landing*, eq. 6; Tucker et al. (2019), *Doubly
-    reparameterized gradient estimators*, eq. 8.
+    Reference: Roeder, Wu & Duvenaud (2017), *Sticking the landing*, §3; Tucker et al. (2019), *Doubly
+    reparameterized gradient estimators*, §3.
 
     Raises:
         IncompatibleError: if the objective is not separable, or the posterior has no reparameterised sampler.
@@ -63,6 +68,11 @@ class Path(Estimator):
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
+        if len(terms.groups) > 1 and not objective.uses_rate:
+            raise IncompatibleError(
+                f"Path scales the gradient of one group of latent variables, got {len(terms.groups)} groups with "
+                f"{type(objective).__name__}; use Reparameterized(), or Path() with ELBO()"
+            )
         value = objective(terms, progress)
         loss, scale = -value.mean(), objective.path_scale(terms)
         for group in terms.groups.values():

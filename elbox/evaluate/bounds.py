@@ -24,7 +24,7 @@ from torch import Tensor
 from elbox.errors import IncompatibleError, NonFiniteError
 from elbox.evaluate.chunks import MEMORY, plan, terms_in_chunks
 from elbox.evaluate.result import ACTIVE, Evaluation, MeanSE
-from elbox.evaluate.scope import measuring
+from elbox.evaluate.scope import like_model, measuring, on_device
 from elbox.evaluate.weights import Sums, Weights, wide, with_rate
 from elbox.objectives import Objective
 from elbox.terms import Terms
@@ -65,7 +65,7 @@ def evaluate(
         NonFiniteError: if a weight of the model, or a result, is NaN or infinite.
         ShapeError: if the data do not fit the model.
         SettingError: if there are no samples.
-        DataError: if there are no data.
+        DataError: if there are no data, or they have values to which the likelihood gives no probability.
 
     Example:
         >>> import elbox
@@ -79,6 +79,7 @@ def evaluate(
     found: list[dict[str, Tensor]] = []
     with measuring(model, seed):
         sizes = plan(model, x, samples, memory, c=c)
+        _check_values(model, x, c)
         for rows, chunks in terms_in_chunks(model, x, samples, sizes, c=c):
             found.append(_batch(chunks, weighted=not coded))
             _check_finite(found[-1], model, x, rows)
@@ -125,6 +126,7 @@ def log_likelihood(
     found = []
     with measuring(model, seed):
         sizes = plan(model, x, samples, memory, c=c)
+        _check_values(model, x, c)
         for rows, chunks in terms_in_chunks(model, x, samples, sizes, c=c):
             weights = Weights()
             for terms in chunks:
@@ -229,6 +231,12 @@ def _variance_of_means(values: dict[str, np.ndarray]) -> np.ndarray:
     if "spread" not in values or len(values["z"]) < 2:
         return np.empty(0)
     return np.maximum(values["z"].var(0, ddof=1) - values["spread"].mean(0), 0)
+
+
+def _check_values(model: Any, x: Tensor, c: Tensor | None) -> None:
+    """Refuse examples outside the likelihood's support: their log-densities would be numbers without meaning."""
+    if hasattr(model, "check"):
+        model.check(like_model(model, x), c=on_device(model, c, slice(0, 1)))
 
 
 def _check_finite(found: dict[str, Tensor], model: Any, x: Tensor, rows: slice) -> None:

@@ -10,14 +10,17 @@ import torch
 from torch import nn
 from torch.distributions import Distribution, Independent
 
-from elbox.likelihoods.base import Likelihood
+from elbox.likelihoods.base import Likelihood, Number
 from elbox.parts import part
 from elbox.spec import DataSpec
 
 
 @part
 class Bernoulli(Likelihood):
-    r"""log p(x|z) = Σ_d x_d log y_d + (1 − x_d) log(1 − y_d), y = σ(net(z)).
+    r"""log p(x|z) = Σ_d x_d log y_d + (1 − x_d) log(1 − y_d), y = σ(logit m + net(z)).
+
+    With m the share of ones in each dimension, an untrained network reconstructs the mean example; without it the first
+    thousand steps are spent on that, and latent units die meanwhile (Burda et al., 2016, start the last bias there).
 
     Grey levels are not binary: on them this is no likelihood. Binarise the data, or use `DiscretizedLogistic`.
 
@@ -25,6 +28,7 @@ class Bernoulli(Likelihood):
 
     Arguments:
         net: Network z → logits of the event's shape.
+        offset: Share of ones m, one number or one for each dimension (`DataSpec.offset`); kept within [0.001, 0.999].
 
     Shapes:
         z [..., D] → distribution with batch shape [...] over the event.
@@ -38,9 +42,10 @@ class Bernoulli(Likelihood):
 
     kinds = ("binary",)
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, offset: Number = 0.5) -> None:
         super().__init__()
         self.net = net
+        self.set_units(offset, 1.0)
 
     @staticmethod
     def output_shape(spec: DataSpec) -> tuple[int, ...]:
@@ -49,9 +54,12 @@ class Bernoulli(Likelihood):
     @classmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> Bernoulli:
         cls.check(spec)
-        return cls(net)
+        known = isinstance(spec.offset, tuple) or 0 < spec.offset < 1
+        return cls(net, spec.offset if known else 0.5)
 
     def forward(self, c: Any = None) -> Distribution:
-        logits = self.net(c)
-        pixels = torch.distributions.Bernoulli(logits=logits, validate_args=False)
-        return Independent(pixels, self.event_dims(c, logits), validate_args=False)
+        h = self.net(c)
+        dims = self.event_dims(c, h)
+        share, _ = self.units(h.shape[h.dim() - dims :])
+        logits = torch.logit(share.clamp(0.001, 0.999)) + h
+        return Independent(torch.distributions.Bernoulli(logits=logits, validate_args=False), dims, validate_args=False)

@@ -25,7 +25,7 @@ class DiscretizedLogistic(Likelihood):
     A probability of the levels themselves, so its nats are comparable with any other model of the same levels, and
     divided by D log 2 they are bits/dim.
 
-    Reference: Kingma et al. (2016), *Improving variational inference with inverse autoregressive flow*, §3.2;
+    Reference: Kingma et al. (2016), *Improving variational inference with inverse autoregressive flow*, appendix;
     Salimans et al. (2017), *PixelCNN++*, eq. 2.
 
     Arguments:

@@ -11,20 +11,21 @@ from torch import nn
 from torch.distributions import Distribution, Independent
 
 from elbox.distributions import soft_clip
-from elbox.likelihoods.base import Likelihood
+from elbox.likelihoods.base import Likelihood, Number
 from elbox.parts import part
 from elbox.spec import DataSpec
 
 
 @part
 class Poisson(Likelihood):
-    r"""p(x_d = k | z) = λ_d^k e^{−λ_d} / k! with log λ = soft_clip(net(z)), so λ in e^{±10}.
+    r"""p(x_d = k | z) = λ_d^k e^{−λ_d} / k! with λ = m · exp(soft_clip(net(z))), so λ/m in e^{±10}.
 
     Reference: Gopalan et al. (2015), *Scalable recommendation with hierarchical Poisson factorization* (counts as
     Poisson given latent factors).
 
     Arguments:
         net: Network z → log-rates of the event's shape.
+        offset: Typical count m > 0, one number or one for each dimension (`DataSpec.offset`); at least 0.001.
 
     Shapes:
         z [..., D] → distribution with batch shape [...] over the event.
@@ -37,9 +38,10 @@ class Poisson(Likelihood):
 
     kinds = ("count",)
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, offset: Number = 1.0) -> None:
         super().__init__()
         self.net = net
+        self.set_units(offset, 1.0)
 
     @staticmethod
     def output_shape(spec: DataSpec) -> tuple[int, ...]:
@@ -48,9 +50,11 @@ class Poisson(Likelihood):
     @classmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> Poisson:
         cls.check(spec)
-        return cls(net)
+        return cls(net, spec.offset or 1.0)
 
     def forward(self, c: Any = None) -> Distribution:
         h = self.net(c)
-        counts = torch.distributions.Poisson(soft_clip(h).exp(), validate_args=False)
-        return Independent(counts, self.event_dims(c, h), validate_args=False)
+        dims = self.event_dims(c, h)
+        typical, _ = self.units(h.shape[h.dim() - dims :])
+        counts = torch.distributions.Poisson(typical.clamp(min=0.001) * soft_clip(h).exp(), validate_args=False)
+        return Independent(counts, dims, validate_args=False)

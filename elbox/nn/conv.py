@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elbox.errors import ShapeError
+from elbox.errors import SettingError, ShapeError
 from elbox.nn.standardize import Standardize
 from elbox.parts import part
 
@@ -101,8 +101,8 @@ class Residual(nn.Module):
 class Bilinear(nn.Module):
     """Bilinear up-sampling as a matrix for each axis, rows · h · columnsᵀ.
 
-    The values are those of `F.interpolate`, whose backward pass is not deterministic on GPUs, and is lost when compiled for
-    channels-last convolutions on CPUs (torch 2.13).
+    The values are those of `F.interpolate`, whose backward pass is not deterministic on GPUs, and whose gradient is
+    lost when torch 2.13 compiles it between convolutions for CPUs.
     """
 
     rows: Tensor
@@ -139,6 +139,7 @@ class ConvDecoder(nn.Module):
 
     Raises:
         ShapeError: if `outputs` does not end in (C, H, W) with H, W ≥ 8.
+        SettingError: if there are no channels.
 
     Example:
         >>> ConvDecoder(5, (2, 3, 30, 21))(torch.zeros(4, 7, 5)).shape
@@ -149,6 +150,8 @@ class ConvDecoder(nn.Module):
         self, latent: int, outputs: Sequence[int], channels: Sequence[int] = (32, 64), context: int = 0
     ) -> None:
         super().__init__()
+        if not channels:
+            raise SettingError("got channels=(); expected at least one number of feature maps, such as (32, 64)")
         self.outputs = tuple(outputs)
         image = _image(self.outputs[-3:])
         maps = sizes(image[1], image[2], len(channels))[::-1]
@@ -156,7 +159,7 @@ class ConvDecoder(nn.Module):
         self.start = (widths[0], *maps[0])
         self.head = nn.Linear(latent + context, prod(self.start))
         self.blocks = nn.ModuleList(Residual(w) for w in widths)
-        self.ups = nn.ModuleList(Bilinear(a, b) for a, b in zip(maps[:-1], maps[1:], strict=True))
+        self.ups = nn.ModuleList(Bilinear(a, b) for a, b in pairwise(maps))
         self.convs = nn.ModuleList(
             nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, [*widths[1:], widths[-1]], strict=True)
         )

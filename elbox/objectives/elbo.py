@@ -78,9 +78,10 @@ class ELBO(Objective):
 
 def _check(samples: int, **weights: Any) -> None:
     for name, value in weights.items():
-        if isinstance(value, int | float) and not value >= 0:
-            raise SettingError(f"got {name}={value}; expected a number ≥ 0, or a schedule")
-    if samples < 1:
+        known = value is None or isinstance(value, Schedule) or (isinstance(value, int | float) and value >= 0)
+        if not known:
+            raise SettingError(f"got {name}={value!r}; expected a number ≥ 0, or a schedule")
+    if not isinstance(samples, int) or samples < 1:
         raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
     if weights["free_bits"] and weights["capacity"] is not None:
         raise SettingError("got both free_bits and capacity; expected one of them: both set the rate")

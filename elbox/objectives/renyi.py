@@ -25,8 +25,8 @@ class Renyi(Objective):
     reparameterisation, −E Σ_k ŵ_k ∇_φ log q(z_k|x), reparameterised once more, leaves ŵ_k (α + (1 − α) ŵ_k) ∂ log
     w_k/∂z_k as the whole gradient along the path: the bound's own ŵ_k times `path_scale`.
 
-    Reference: Li & Turner (2016), *Rényi divergence variational inference*, eq. 9; Tucker et al. (2019), *Doubly
-    reparameterized gradient estimators*, eq. 8 and appendix 8.4.
+    Reference: Li & Turner (2016), *Rényi divergence variational inference*, §4.1; Tucker et al. (2019), *Doubly
+    reparameterized gradient estimators*, §3 and appendix.
 
     Arguments:
         alpha: Order α ≠ 1.
@@ -43,7 +43,9 @@ class Renyi(Objective):
     def __init__(self, alpha: float = 0.0, samples: int = 50) -> None:
         if alpha == 1:
             raise SettingError("got alpha=1, where the Rényi bound is the ELBO; use ELBO()")
-        if samples < 1:
+        if not math.isfinite(alpha):
+            raise SettingError(f"got alpha={alpha}; expected a finite number other than 1")
+        if not isinstance(samples, int) or samples < 1:
             raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
         self.alpha, self.samples = alpha, samples
 

@@ -45,8 +45,6 @@ class Corrupted(LazyDistribution):
         torch.Size([3, 2])
     """
 
-    draws_noise = True
-
     def __init__(
         self, posterior: LazyDistribution, masking: float = 0.0, noise: float = 0.0, blank: float = 0.0
     ) -> None:

@@ -155,7 +155,7 @@ def linear_vae(data: DataSpec, latent: int = 2) -> Recipe:
     r"""The linear VAE, p(x|z) = N(Wz + μ, σ²I): at its optimum probabilistic PCA, whose likelihood is known exactly.
 
     Lucas et al. (2019), *Don't blame the ELBO!*, theorem 1: the ELBO has no spurious local maxima and its maximum is
-    the maximum of the marginal likelihood of Tipping & Bishop (1999), eq. 8. On levels or counts it is a density of
+    the maximum of the marginal likelihood of Tipping & Bishop (1999), eq. 4. On levels or counts it is a density of
     the integers as real numbers.
 
     Arguments:

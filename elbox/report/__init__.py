@@ -3,7 +3,7 @@
 Only this package draws. matplotlib is imported when a page is made, not before.
 """
 
-from elbox.report.page import page, write
-from elbox.report.pixels import grid_png, pixels
+from elbox.report.document import page, write
+from elbox.report.raster import grid_png, pixels
 
 __all__ = ["grid_png", "page", "pixels", "write"]

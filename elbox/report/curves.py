@@ -20,15 +20,20 @@ def learning_curves(subject: Subject) -> Html:
     steep = "The steep beginning may lie outside the frame."
     if subject.autoencoder:
         said = f"Distortion of training batches and on the validation split. Lower is better. {steep}"
-        return section("Learning curves", svg(both, "Distortion over epochs", said, "distortion"))
+        return section("Learning curves", svg(both, "Distortion over epochs", said, "distortion", wide=True))
+    own = any(abs(r["bound"] - r["elbo"]) > 1e-3 * abs(r["elbo"]) for r in rows if "bound" in r)
+    extra = " Own bound: that of the objective, by which weights are selected." if own else ""
     curve = (
-        f"Held out is the validation split, at full weight whatever training weighed; the ring marks the weights that were kept. {steep}"
+        "Held out is the validation split, at full weight whatever training weighed; the ring marks the weights that "
+        f"were kept.{extra} {steep}"
     )
     parts = "The two parts of the bound, ELBO = −\u2060(distortion + rate): a code that costs more leaves out less."
     return section(
         "Learning curves",
         grid(
-            svg(figures.elbo_curve(rows, best_epoch(subject)), "ELBO over epochs, training and held out", curve, "elbo"),
+            svg(
+                figures.elbo_curve(rows, best_epoch(subject)), "ELBO over epochs, training and held out", curve, "elbo"
+            ),
             svg(both, "Distortion and rate over epochs, training and held out", parts, "parts"),
         ),
     )

@@ -7,9 +7,8 @@ __all__ = ["Gallery", "interpolations", "reconstructions", "samples"]
 import torch
 from torch import Tensor
 
-from elbox.evaluate import interpolate
 from elbox.report.markup import Html, fragment, grid, picture, section, tag
-from elbox.report.pixels import brightness, grid_png, pixels, shrink
+from elbox.report.raster import brightness, grid_png, pixels, shrink
 from elbox.report.subject import Subject
 
 COLUMNS = 8
@@ -52,9 +51,13 @@ def reconstructions(subject: Subject, gallery: Gallery) -> Html:
     columns = min(COLUMNS, len(x))
     png = gallery.png(torch.cat(complete), columns, rows_together=2)
     caption = (
-        f"In each pair of rows: {subject.split} examples above, the mean of p(x|z) at the posterior’s mean below.{gallery.scale()}"
+        f"In each pair of rows: {subject.split} examples above, and below them the mean of p(x|z) for their codes."
+        f"{gallery.scale()}"
     )
-    return section("Reconstructions", picture(png, f"{len(x)} {subject.split} examples, each above its reconstruction", caption, wide=True))
+    return section(
+        "Reconstructions",
+        picture(png, f"{len(x)} {subject.split} examples, each above its reconstruction", caption, wide=True),
+    )
 
 
 def _filled(row: Tensor, columns: int) -> Tensor:
@@ -70,31 +73,40 @@ def samples(subject: Subject, gallery: Gallery) -> Html:
     return section(
         "Samples",
         grid(
-            picture(means, f"{n} means of the likelihood for codes from the prior", "Codes z from the prior, and the mean of p(x|z) for each."),
-            picture(draws, f"{n} samples of the model", "The same codes with x drawn from p(x|z): true samples of the model, with its noise."),
+            picture(
+                means,
+                f"{n} means of the likelihood for codes from the prior",
+                "Codes z from the prior, and the mean of p(x|z) for each.",
+            ),
+            picture(
+                draws,
+                f"{n} samples of the model",
+                "The same codes with x drawn from p(x|z): true samples of the model, with its noise.",
+            ),
         ),
     )
 
 
 def interpolations(subject: Subject, gallery: Gallery, steps: int = COLUMNS) -> Html:
     """Walks in latent space between pairs of examples, of different classes where there are classes."""
-    walks = [
-        torch.cat([subject.x[a][None], interpolate(subject.model, subject.x[a], subject.x[b], steps).float(), subject.x[b][None]])
-        for a, b in _pairs(subject, 5)
-    ]
-    if not walks:
+    pairs = _pairs(subject, 5)
+    if not pairs:
         return fragment()
+    x, z, t = subject.x, subject.codes, torch.linspace(0, 1, steps)[:, None]
+    between = subject.decode(torch.cat([torch.lerp(z[a], z[b], t) for a, b in pairs]))  # one call for all walks
+    walks = [torch.cat([x[a][None], w, x[b][None]]) for (a, b), w in zip(pairs, between.split(steps), strict=True)]
     png = gallery.png(torch.cat(walks), steps + 2)
     caption = (
-        "Straight lines in latent space. The first and last image of a row are test examples; between them are the means of p(x|z) along "
-        "the line from one’s posterior mean to the other’s."
+        f"Straight lines in latent space. The first and last image of a row are {subject.split} examples; between them "
+        "are the means of p(x|z) along the line from one code to the other."
     )
-    alt = f"{len(walks)} rows, each changing gradually from one example to another"
+    alt = f"{len(pairs)} rows, each changing gradually from one example to another"
     return section("Interpolations", picture(png, alt, caption, wide=True))
 
 
 def _pairs(subject: Subject, wanted: int) -> list[tuple[int, int]]:
-    free, pairs = list(range(min(len(subject.x), 200))), []
+    free = list(range(min(len(subject.x), 200)))
+    pairs: list[tuple[int, int]] = []
     while len(free) > 1 and len(pairs) < wanted:
         a = free.pop(0)
         b = next((i for i in free if subject.y is None or subject.y[i] != subject.y[a]), free[0])

@@ -7,7 +7,7 @@ __all__ = ["latent_space"]
 import torch
 from torch import Tensor
 
-from elbox.evaluate import manifold, traverse
+from elbox.evaluate import manifold
 from elbox.report import figures
 from elbox.report.images import Gallery, strips
 from elbox.report.markup import Html, figure, fragment, grid, minus, picture, section, table, tag
@@ -29,17 +29,24 @@ def latent_space(subject: Subject, gallery: Gallery | None) -> Html:
 
 
 def _usage(subject: Subject, *, wide: bool) -> Html:
-    """Rate of each dimension, or the variance of its posterior means where there is none."""
-    e, active = subject.evaluation, sum(subject.active)
-    used = f"{active} of {len(subject.active)} dimensions are active"
-    if e.rate_per_dimension:
-        chart = figures.rates(e.rate_per_dimension, subject.active)
-        caption = f"What each dimension of the code costs, the dearest first; they add up to the rate. {used}: Var E[z|x] > 0.01."
-        return svg(chart, f"Bar chart of the rate of each latent dimension; {used}", caption, "rates", wide=wide)
-    why = "an autoencoder has no rate" if subject.autoencoder else "prior or posterior does not factorise, so the rate has no parts"
-    chart = figures.rates(subject.variances, subject.active, variance=True)
-    caption = f"How much the code’s mean varies over the examples in each dimension ({why}). {used}."
-    return svg(chart, f"Bar chart of the variance of the posterior means; {used}", caption, "rates", wide=wide)
+    """Rate of each dimension, or the variance of its codes where the rate has no such parts."""
+    used = f"{sum(subject.active)} of {len(subject.active)} dimensions are active"
+    active = f"{used}: the variance of E[z|x] over the examples exceeds 0.01."
+    if subject.autoencoder:
+        chart = figures.rates(subject.variances, subject.active, "Variance of the codes", counted=False)
+        said = "How much the codes vary in each dimension, the most variable first. An autoencoder has no rate."
+        return svg(chart, "Bar chart of the variance of the codes in each dimension", said, "rates", wide=wide)
+    if subject.evaluation.rate_per_dimension:
+        chart = figures.rates(
+            subject.evaluation.rate_per_dimension, subject.active, "Rate of each latent dimension, nats"
+        )
+        said = f"What each dimension of the code costs, the dearest first; they add up to the rate. {active}"
+        return svg(chart, f"Bar chart of the rate of each latent dimension; {used}", said, "rates", wide=wide)
+    chart = figures.rates(subject.variances, subject.active, "Variance of the posterior means")
+    said = (
+        f"How much E[z|x] varies over the examples in each dimension: the rate is no sum over dimensions here. {active}"
+    )
+    return svg(chart, f"Bar chart of the variance of the posterior means; {used}", said, "rates", wide=wide)
 
 
 def _codes(subject: Subject) -> Html:
@@ -50,15 +57,17 @@ def _codes(subject: Subject) -> Html:
     circles = " Dotted: one and two standard deviations of the prior." if subject.standard else ""
     chart = figures.codes(z, y, names, circles=subject.standard)
     caption = f"{len(z)} {subject.split} examples at their posterior means{coloured}.{circles}"
-    return svg(chart, f"Scatter plot of the codes of {len(z)} {subject.split} examples in two dimensions", caption, "codes")
+    return svg(
+        chart, f"Scatter plot of the codes of {len(z)} {subject.split} examples in two dimensions", caption, "codes"
+    )
 
 
 def _manifold(subject: Subject, gallery: Gallery) -> Html:
     n = 20 if max(subject.spec.event_shape[1:]) <= 20 else 15
     png = gallery.png(manifold(subject.model, n).float().flatten(0, 1), n)
     caption = (
-        f"The manifold: means of p(x|z) on a grid of {n} × {n} quantiles of the prior, (i − ½)/{n} in each direction; z₀ grows to the right, "
-        "z₁ upwards. Equal areas are equally probable under the prior."
+        f"Means of p(x|z) on a grid of {n} × {n} quantiles of the prior, (i − ½)/{n} in each direction; z₀ grows to "
+        "the right, z₁ upwards. Equal areas are equally probable under the prior."
     )
     alt = f"A {n} by {n} grid of images that change gradually across the two latent dimensions"
     return fragment(tag("h3", "Manifold"), picture(png, alt, caption, wide=True))
@@ -66,19 +75,21 @@ def _manifold(subject: Subject, gallery: Gallery) -> Html:
 
 def _traversals(subject: Subject, gallery: Gallery) -> Html:
     """Rows of images, each with one active dimension moved through the prior."""
-    x, index = _central(subject)
+    index, units = subject.ordinary, subject.units[:UNITS]
+    if not units:
+        return _unused(subject)
+    ends = [subject.reach(unit, DEVIATIONS) for unit in units]
+    codes = [
+        subject.moved(index, unit, torch.linspace(low, high, 9)) for unit, (low, high) in zip(units, ends, strict=True)
+    ]
     rows = []
-    for unit in subject.units[:UNITS]:
-        low, high = subject.reach(unit, DEVIATIONS)
-        images = traverse(subject.model, x, unit, torch.linspace(low, high, 9)).float()
+    for unit, (low, high), images in zip(units, ends, subject.decode(torch.cat(codes)).split(9), strict=True):
         alt = f"Images as latent dimension {unit} goes from {low:.1f} to {high:.1f}"
         rows.append((f"z<sub>{unit}</sub>", _cost(subject, unit), gallery.png(images, 9), alt))
-    if not rows:
-        return _unused()
-    spread = "the codes’ mean" if subject.autoencoder else "the prior’s mean"
+    spread = "the mean of the codes" if subject.autoencoder else "the mean of the prior"
     caption = (
-        f"One dimension at a time goes through {spread} ± {DEVIATIONS} standard deviations, the others stay where the posterior of {subject.split} "
-        f"example {index} has them. The most active first."
+        f"One dimension at a time goes through {spread} ± {DEVIATIONS} standard deviations, the others stay where the "
+        f"code of {subject.split} example {index} has them. The most active first."
     )
     ticks = [f"−{DEVIATIONS} sd", "mean", f"+{DEVIATIONS} sd"]
     return fragment(tag("h3", "Traversals"), figure(strips(rows, ticks), caption, wide=True))
@@ -86,24 +97,28 @@ def _traversals(subject: Subject, gallery: Gallery) -> Html:
 
 def _effects(subject: Subject) -> Html:
     """For tables: which columns move, and from where to where, when one active dimension does."""
-    x, index = _central(subject)
-    spread = subject.x.flatten(1).std(0).clamp(min=1e-12)
+    index, units = subject.ordinary, subject.units[:UNITS]
+    if not units:
+        return _unused(subject)
+    spread = subject.x.flatten(1).std(0, unbiased=False).clamp(min=1e-12)
+    codes = [subject.moved(index, unit, torch.tensor(subject.reach(unit, 2.0))) for unit in units]
     rows: list[tuple[str, ...]] = []
-    for unit in subject.units[:UNITS]:
-        low, high = subject.reach(unit, 2.0)
-        ends = traverse(subject.model, x, unit, torch.tensor([low, high])).float().flatten(1)
+    for unit, ends in zip(units, subject.decode(torch.cat(codes)).flatten(1).split(2), strict=True):
         moved = (ends[1] - ends[0]).abs() / spread
-        told = [tag("span", f"{subject.columns[d]}: {_arrow(ends[:, d])}") for d in moved.argsort(descending=True)[:3].tolist()]
+        told = [
+            tag("span", f"{subject.columns[d]}: {_arrow(ends[:, d])}")
+            for d in moved.argsort(descending=True)[:3].tolist()
+        ]
         rows.append((tag("span", "z", tag("sub", str(unit))), _cost(subject, unit), fragment(*told)))
-    if not rows:
-        return _unused()
     where = "codes" if subject.autoencoder else "prior"
     caption = (
-        f"Each active dimension at −2 and +2 standard deviations of the {where}, the others where the posterior of {subject.split} example "
-        f"{index} has them: the three columns whose mean moves most, relative to their spread."
+        f"Each active dimension at −2 and +2 standard deviations of the {where}, the others where the code of "
+        f"{subject.split} example {index} has them: the three columns whose mean moves most, relative to their spread."
     )
     head = ("unit", "variance" if subject.autoencoder else "rate", "columns that move most")
-    return fragment(tag("h3", "What the units do"), table(rows, head, class_="facts effects"), tag("p", caption, class_="note"))
+    return fragment(
+        tag("h3", "What the units do"), table(rows, head, class_="effects"), tag("p", caption, class_="note")
+    )
 
 
 def _arrow(ends: Tensor) -> str:
@@ -112,15 +127,10 @@ def _arrow(ends: Tensor) -> str:
 
 def _cost(subject: Subject, unit: int) -> str:
     rates = subject.evaluation.rate_per_dimension
-    return f"{rates[unit]:.2f} nats" if rates else f"var {subject.variances[unit]:.2g}"
+    return f"{rates[unit]:.2f} nats" if rates else f"var. {subject.variances[unit]:.2g}"
 
 
-def _central(subject: Subject) -> tuple[Tensor, int]:
-    """The example whose code is nearest to the middle of all codes: an ordinary one."""
-    index = int((subject.codes - subject.codes.median(0).values).norm(dim=1).argmin())
-    return subject.x[index], index
-
-
-def _unused() -> Html:
+def _unused(subject: Subject) -> Html:
     said = "No dimension is active: the code carries no information, and the decoder ignores it (posterior collapse)."
-    return tag("p", said, class_="note")
+    unknown = "There are too few examples to say which dimensions are active."
+    return tag("p", unknown if subject.evaluation.active_units is None else said, class_="note")

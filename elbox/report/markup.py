@@ -70,7 +70,9 @@ def picture(png: bytes, alt: str, caption: str | None = None, *, wide: bool = Fa
         caption: What is written below it or, if `wide`, beside it where there is room.
         wide: It has a row of the page for itself.
     """
-    width, height = struct.unpack(">II", png[16:24])  # from the header chunk, so that the page does not jump while it loads
+    width, height = struct.unpack(
+        ">II", png[16:24]
+    )  # from the header chunk, so that the page does not jump while it loads
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     image = tag("img", src=source, alt=alt, width=width, height=height)
     return image if caption is None else figure(image, caption, wide=wide)

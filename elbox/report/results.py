@@ -4,102 +4,102 @@ from __future__ import annotations
 
 __all__ = ["headline", "results"]
 
+from collections.abc import Iterator
+
 from elbox.evaluate import MeanSE
 from elbox.likelihoods import FixedGaussian, Gaussian, PredictedGaussian
 from elbox.report.markup import Html, fragment, minus, section, tag
 from elbox.report.subject import Subject
 
 SPLITS = {"train": "training", "valid": "validation", "test": "test"}
-ERRORS = "Standard errors are over these: how far another such set would move a number, not how far another seed would."
 DENSITIES = (Gaussian, FixedGaussian, PredictedGaussian)
+
+LIKELIHOOD = (
+    "Log-likelihood of an example, estimated with S = {samples} importance samples; in expectation a lower bound that "
+    "rises with S. Higher is better."
+)
+BITS = "The same as −log p(x) / (D ln 2) with D = {dims}"
+ELBO = "Evidence lower bound, −\u2060(distortion + rate): what a VAE maximises, and at most log p(x)."
+DISTORTION = "−E log p(x|z): what the code leaves out, the cost of an example once its code is known."
+RATE = "KL(q(z|x) ‖ p(z)), {how}: what the code costs, the information that it keeps of an example."
+ESS = (
+    "(Σw)² / Σw² of the importance weights. Near S the posterior fits well; near 1 one sample outweighs all others, "
+    "and the bound on log p(x) is loose."
+)
+ACTIVE = "Latent dimensions that the model uses: the variance of E[z|x] over the examples exceeds 0.01."
+EXAMPLES = (
+    "Standard errors are over these: how far another such set would move a number, not how far another seed would."
+)
+
+NO_PRIOR = (
+    "An autoencoder has no prior: there is no rate, no bound on log p(x), and nothing to sample. What needs one of "
+    "them is left out of this report."
+)
+DENSITY_OF_INTEGERS = (
+    "The likelihood is a density of whole numbers taken as real ones: its nats do not compare with those of a "
+    "probability of the same values."
+)
+DENSITY = "The likelihood is a density in the unit of the data; it may exceed 1, so that log p(x) may be positive."
 
 
 def headline(subject: Subject) -> Html:
     """The most important numbers, large, with the protocol below them."""
     e = subject.evaluation
-    found = [
-        ("log p(x) ≥", e.log_likelihood, "nats"),
-        ("ELBO", e.elbo, "nats"),
-        ("distortion", e.distortion, "nats"),
-        ("rate", e.rate, "nats"),
-    ]
-    tiles = [_tile(name, value, unit) for name, value, unit in found if value is not None]
-    return fragment(tag("dl", *tiles, class_="tiles"), protocol(subject))
-
-
-def protocol(subject: Subject) -> Html:
-    """The line without which numbers cannot be compared."""
-    e = subject.evaluation
-    where = f"{e.n} {SPLITS[subject.split]} examples"
-    draws = "" if subject.autoencoder else f", S = {e.samples}, seed {e.seed}"
-    return tag("p", tag("b", "Protocol: "), f"{subject.run.protocol}. Means ± standard errors over {where}{draws}.", class_="protocol")
+    found = [("log p(x) ≥", e.log_likelihood), ("ELBO", e.elbo), ("distortion", e.distortion), ("rate", e.rate)]
+    tiles = [_tile(name, value) for name, value in found if value is not None]
+    return fragment(tag("dl", *tiles, class_="tiles"), _protocol(subject))
 
 
 def results(subject: Subject) -> Html:
     """The section: every number, with what it means."""
-    e = subject.evaluation
-    rows = [_row(name, minus(str(value)), unit, meaning) for name, value, unit, meaning in _numbers(subject)]
-    if e.active_units is not None:
-        total = len(e.variance_of_means)
-        meaning = "Latent dimensions whose posterior mean varies over the examples, Var E[z|x] > 0.01: those that the model uses."
-        rows.append(_row("Active units", str(e.active_units), f"of {total}", meaning))
-    rows.append(_row("Examples", str(e.n), SPLITS[subject.split], ERRORS))
+    rows = [_row(*row) for row in _numbers(subject)]
     body = tag("table", tag("tbody", *rows), class_="numbers")
-    return section("Numbers", body, *_remarks(subject), protocol(subject))
+    return section("Numbers", body, *_remarks(subject), _protocol(subject))
 
 
-def _numbers(subject: Subject) -> list[tuple[str, MeanSE, str, str]]:
-    e, real = subject.evaluation, subject.spec.kind == "real"
-    exact = "in closed form" if e.closed_form else f"from {e.samples} samples"
+def _protocol(subject: Subject) -> Html:
+    """The line without which numbers cannot be compared."""
+    e = subject.evaluation
+    draws = "" if subject.autoencoder else f", S = {e.samples}, seed {e.seed}"
+    said = f"{subject.run.protocol}. Means ± standard errors over {e.n} {SPLITS[subject.split]} examples{draws}."
+    return tag("p", tag("b", "Protocol: "), said, class_="protocol")
+
+
+def _numbers(subject: Subject) -> Iterator[tuple[str, str, str, str]]:
+    """Name, value, unit and meaning."""
+    e = subject.evaluation
+    how = "in closed form" if e.closed_form else f"from {e.samples} samples"
+    bits = (
+        ", of a density: it depends on the unit of the data." if subject.spec.kind == "real" else ". Lower is better."
+    )
     found = [
-        (
-            "log p(x) ≥",
-            e.log_likelihood,
-            "nats",
-            f"Log-likelihood of an example, estimated with S = {e.samples} importance samples; in expectation a lower bound that rises with S. "
-            "Higher is better.",
-        ),
-        (
-            "Bits per dimension ≤",
-            e.bits_per_dim,
-            "bits/dim",
-            f"The same number, −log p(x) / (D ln 2) with D = {e.dims}"
-            + (", of a density: it depends on the unit of the data." if real else ". Lower is better."),
-        ),
-        ("ELBO", e.elbo, "nats", "Evidence lower bound, −\u2060(distortion + rate): what a VAE maximises, and at most log p(x)."),
-        ("Distortion", e.distortion, "nats", "−E log p(x|z): what the code leaves out, the cost of an example once its code is known."),
-        ("Rate", e.rate, "nats", f"KL(q(z|x) ‖ p(z)), {exact}: what the code costs, the information that it keeps of an example."),
-        (
-            "Effective sample size",
-            e.ess,
-            f"of {e.samples}",
-            "(Σw)² / Σw² of the importance weights. Near S the posterior fits well; near 1 one sample outweighs all others, and the bound "
-            "on log p(x) is loose.",
-        ),
+        ("log p(x) ≥", e.log_likelihood, "nats", LIKELIHOOD.format(samples=e.samples)),
+        ("Bits per dimension ≤", e.bits_per_dim, "bits/dim", BITS.format(dims=e.dims) + bits),
+        ("ELBO", e.elbo, "nats", ELBO),
+        ("Distortion", e.distortion, "nats", DISTORTION),
+        ("Rate", e.rate, "nats", RATE.format(how=how)),
+        ("Effective sample size", e.ess, f"of {e.samples}", ESS),
     ]
-    return [(name, value, unit, meaning) for name, value, unit, meaning in found if value is not None]
+    yield from ((name, minus(str(value)), unit, meaning) for name, value, unit, meaning in found if value is not None)
+    if e.active_units is not None:
+        yield "Active units", str(e.active_units), f"of {len(e.variance_of_means)}", ACTIVE
+    yield "Examples", str(e.n), SPLITS[subject.split], EXAMPLES
 
 
 def _remarks(subject: Subject) -> list[Html]:
     kind, said = subject.spec.kind, []
     if subject.autoencoder:
-        said.append(
-            "An autoencoder has no prior: there is no rate, no bound on log p(x), and nothing to sample. What needs one of them is left "
-            "out of this report."
-        )
+        said.append(NO_PRIOR)
     if kind in ("levels", "count") and isinstance(subject.model.likelihood, DENSITIES):
-        said.append(
-            "The likelihood is a density of whole numbers taken as real ones: its nats do not compare with those of a probability of the "
-            "same values."
-        )
+        said.append(DENSITY_OF_INTEGERS)
     elif kind == "real":
-        said.append("The likelihood is a density in the unit of the data; it may exceed 1, so that log p(x) may be positive.")
+        said.append(DENSITY)
     return [tag("p", text, class_="note") for text in said]
 
 
-def _tile(name: str, value: MeanSE, unit: str) -> Html:
+def _tile(name: str, value: MeanSE) -> Html:
     mean, _, error = minus(str(value)).partition(" ± ")
-    return tag("div", tag("dt", name), tag("dd", mean, tag("small", f"± {error} {unit}" if error else unit)))
+    return tag("div", tag("dt", name), tag("dd", mean, tag("small", f"± {error} nats" if error else "nats")))
 
 
 def _row(name: str, value: str, unit: str, meaning: str) -> Html:

@@ -85,12 +85,12 @@ class Subject:
 
     @cached_property
     def active(self) -> list[bool]:
-        """Which latent dimensions are active."""
-        return [v > ACTIVE for v in self.variances]
+        """Which latent dimensions are active; all of an autoencoder, whose codes have no scale to compare with."""
+        return [self.autoencoder or v > ACTIVE for v in self.variances]
 
     @cached_property
     def units(self) -> list[int]:
-        """The active latent dimensions, those with the highest rate first; of an autoencoder, the most variable ones."""
+        """The active latent dimensions, the highest rate first; without rates, the most variable ones."""
         measure = self.evaluation.rate_per_dimension or self.variances
         return [d for d in sorted(range(len(measure)), key=lambda d: -measure[d]) if self.active[d]]
 
@@ -102,7 +102,22 @@ class Subject:
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Means of p(x|z) at the posterior's mean, on the CPU."""
-        return decode(self.model, encode(self.model, x)).float()
+        return self.decode(encode(self.model, x))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Means of p(x|z) of codes [N, D], on the CPU."""
+        return decode(self.model, z).float()
+
+    def moved(self, index: int, unit: int, values: Tensor) -> Tensor:
+        """The code of an example with one latent dimension set to each of the values, [V, D]."""
+        z = self.codes[index].repeat(len(values), 1)
+        z[:, unit] = values
+        return z
+
+    @cached_property
+    def ordinary(self) -> int:
+        """The example whose code is nearest to the middle of all codes."""
+        return int((self.codes - self.codes.median(0).values).norm(dim=1).argmin())
 
     def sample(self, n: int, *, mean: bool) -> Tensor:
         """Samples of the model, on the CPU; the same n codes with and without `mean`."""
@@ -110,14 +125,14 @@ class Subject:
             return self.model.sample(n, mean=mean).cpu().float()
 
     def reach(self, unit: int, deviations: float) -> tuple[float, float]:
-        """Where the prior of a latent dimension has its mass, mean ± some standard deviations; of an autoencoder, where the codes lie."""
+        """Mean ± some standard deviations of the prior of a latent dimension; of the codes of an autoencoder."""
         centre, spread = (float(t[unit]) for t in self._moments)
         return centre - deviations * spread, centre + deviations * spread
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
         if self.model.prior is None:
-            return self.codes.mean(0), self.codes.std(0)
+            return self.codes.mean(0), self.codes.std(0, unbiased=False)
         with measuring(self.model, seed=0):
             p: Distribution = self.model.prior(None)
             try:

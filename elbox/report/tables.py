@@ -4,15 +4,17 @@ from __future__ import annotations
 
 __all__ = ["reconstructions", "samples"]
 
+import numpy as np
 from torch import Tensor
 
-from elbox.report import figures
-from elbox.report.markup import Html, fragment, minus, section, table, tag
+from elbox.report import panels
+from elbox.report.markup import Html, minus, section, table, tag
 from elbox.report.subject import Subject
 from elbox.report.theme import svg
 
 SHOWN = 12  # columns
 ROWS = 3
+NUMBERS = 20_000_000  # that are sampled at most
 
 
 def reconstructions(subject: Subject) -> Html:
@@ -20,13 +22,16 @@ def reconstructions(subject: Subject) -> Html:
     x = subject.x[:2000]
     back = subject.reconstruct(x)
     binary, names = subject.spec.kind == "binary", subject.columns[:SHOWN]
-    figure = figures.reconstructed(_columns(x), _columns(back), names, binary=binary)
+    figure = panels.reconstructed(_columns(x), _columns(back), names, binary=binary)
     if binary:
-        caption = f"Mean of p(x|z) at the posterior’s mean, for {subject.split} examples that are 0 and that are 1{_first(subject)}."
+        caption = (
+            f"Histograms of the mean of p(x|z): grey for {subject.split} examples with x = 0, blue for those with "
+            f"x = 1{_first(subject)}. The less they overlap, the more of the column the code keeps."
+        )
     else:
         caption = (
-            f"{subject.split.capitalize()} examples (across) against the mean of p(x|z) at the posterior’s mean (up){_first(subject)}. "
-            "R² is the share of a column’s variance that the reconstruction explains."
+            f"{subject.split.capitalize()} examples (across) against the mean of p(x|z) for their codes "
+            f"(up){_first(subject)}. R² is the share of a column’s variance that the reconstruction explains."
         )
     drawn = svg(figure, f"Values against reconstructions in {len(names)} columns", caption, "reconstructed", wide=True)
     return section("Reconstructions", drawn, *_rows(subject, x[:ROWS], back[:ROWS]))
@@ -35,14 +40,26 @@ def reconstructions(subject: Subject) -> Html:
 def samples(subject: Subject) -> Html:
     """Marginal distribution of each column in the data and in samples of the model."""
     x = subject.x
-    drawn = subject.sample(4000, mean=False)
+    drawn = subject.sample(max(100, min(4000, NUMBERS // subject.spec.dims)), mean=False)
     names = subject.columns[:SHOWN]
-    figure = figures.marginals(_columns(x), _columns(drawn), names, discrete=subject.spec.kind != "real")
-    caption = f"Grey: {len(x)} {subject.split} examples. Blue line: 4000 samples of the model{_first(subject)}."
-    return section("Samples", svg(figure, f"Histograms of data and samples in {len(names)} columns", caption, "marginals", wide=True))
+    if subject.spec.kind == "binary":
+        figure = panels.frequencies(_columns(x), _columns(drawn), names)
+        caption = (
+            f"How often a column is 1. Grey: in {len(x)} {subject.split} examples. Blue ring: in {len(drawn)} "
+            f"samples of the model{_first(subject)}."
+        )
+        return section(
+            "Samples", svg(figure, f"Shares of ones in {len(names)} columns", caption, "frequencies", wide=True)
+        )
+    figure = panels.marginals(_columns(x), _columns(drawn), names, discrete=subject.spec.kind != "real")
+    caption = f"Grey: {len(x)} {subject.split} examples. Blue line: {len(drawn)} samples of the model{_first(subject)}."
+    return section(
+        "Samples",
+        svg(figure, f"Histograms of data and samples in {len(names)} columns", caption, "marginals", wide=True),
+    )
 
 
-def _columns(x: Tensor) -> figures.np.ndarray:
+def _columns(x: Tensor) -> np.ndarray:
     return x.flatten(1)[:, :SHOWN].double().numpy()
 
 

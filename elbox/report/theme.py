@@ -1,12 +1,26 @@
 """How figures look: one palette that is safe for colour-blind readers, few lines, and text of the page's own size.
 
-A figure is inlined as SVG. Its colours are tokens that the page replaces by its own CSS variables, so that figures follow a
-dark colour scheme; its text stays text.
+A figure is inlined as SVG. Its colours are tokens that become CSS variables of the page, so that figures follow a dark
+colour scheme; its text stays text.
 """
 
 from __future__ import annotations
 
-__all__ = ["CLASSES", "FIRST", "INK", "LINE", "MUTED", "PAPER", "QUIET", "SECOND", "STYLE", "WIDTH", "new", "svg"]
+__all__ = [
+    "CLASSES",
+    "FIRST",
+    "INK",
+    "LINE",
+    "MUTED",
+    "PAPER",
+    "QUIET",
+    "SECOND",
+    "STYLE",
+    "WIDTH",
+    "halo",
+    "new",
+    "svg",
+]
 
 import io
 import re
@@ -15,6 +29,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from elbox.report import markup
 from elbox.report.markup import Html, tag
@@ -23,12 +38,12 @@ INK, MUTED, LINE, PAPER = "#1b1f25", "#626b76", "#d5d9de", "#fefefe"
 FIRST, SECOND, QUIET = "#0067a5", "#c9511c", "#aeb6bf"
 TOKENS = {INK: "ink", MUTED: "muted", LINE: "line", PAPER: "paper", FIRST: "first", SECOND: "second", QUIET: "quiet"}
 
-# Okabe & Ito (2008) without black and yellow, then colours that differ from them in lightness; none vanishes on white or black.
+# Okabe & Ito (2008) without black and yellow, then colours of other lightness; none vanishes on white or black.
 CLASSES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c6d31", "#7a5195", "#9aa300", "#7f8a93")
 
 WIDTH = 4.2  # inches: a figure is as wide as a phone, and its text as large as the page's
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {  # matplotlib types the keys one by one
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
@@ -72,6 +87,11 @@ def new(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple
     return figure, list(axes.ravel())
 
 
+def halo() -> withStroke:
+    """An outline in the colour of the page, so that text stays legible on what is drawn below it."""
+    return withStroke(linewidth=2.5, foreground=PAPER)
+
+
 def svg(figure: Figure, alt: str, caption: str, name: str, *, wide: bool = False) -> Html:
     """The figure as inline SVG with a caption.
 
@@ -91,7 +111,7 @@ def svg(figure: Figure, alt: str, caption: str, name: str, *, wide: bool = False
 
 
 def _inline(text: str, name: str) -> str:
-    """An SVG document as an element of an HTML page: no prologue, metadata, namespaces or fixed size; colours as variables."""
+    """An SVG document as an element of a page: no prologue, metadata, namespaces or size; colours as variables."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)

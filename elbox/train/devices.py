@@ -73,7 +73,9 @@ class Choice:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Choice:
         """The choice that `to_json` described."""
-        return cls(values["device"], values["precision"], values["compile"], tuple(values["reasons"]), values["threads"])
+        return cls(
+            values["device"], values["precision"], values["compile"], tuple(values["reasons"]), values["threads"]
+        )
 
 
 def device_name(wanted: str) -> tuple[str, str]:
@@ -148,7 +150,7 @@ def _compile(wanted: bool | None, device: str, cost: Cost, steps: int) -> tuple[
 
 
 def _threads(device: str, cost: Cost) -> tuple[int, tuple[str, ...]]:
-    """One thread where a step is so short that a second one costs more than it does: ten times more on a busy machine."""
+    """One thread where a step is so short that a second one costs more than it does, most of all on a busy machine."""
     if device != "cpu" or cost.flops >= THREADS_FLOPS or torch.get_num_threads() == 1:
         return 0, ()
     return 1, (f"one thread: {cost.flops / 1e6:.0f} million operations a step are too few to share",)

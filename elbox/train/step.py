@@ -21,8 +21,8 @@ class Step(nn.Module):
         prepare: Raw rows → model input, such as float conversion or dynamic binarisation.
 
     Shapes:
-        batch [B, *event] → (loss [], logs of scalars in nats: elbo, distortion, rate, and rate/<group> for each of
-        several groups).
+        batch [B, *event] → (loss [], logs of scalars in nats: objective, distortion, rate, elbo, and rate/<group> for
+        each of several groups).
 
     Example:
         >>> import elbox
@@ -46,7 +46,9 @@ class Step(nn.Module):
         x = (batch if self.prepare is None else self.prepare(batch)).to(self.progress.dtype)
         loss, objective, terms = self.estimator(self.model, x, self.objective, c=c, progress=self.progress)
         distortion, rate = terms.distortion.mean(), terms.rate.mean()
-        logs = {"objective": objective.mean(), "elbo": -(distortion + rate), "distortion": distortion, "rate": rate}
+        logs = {"objective": objective.mean(), "distortion": distortion}
+        if all(group.prior is not None for group in terms.groups.values()):  # an autoencoder has no rate and no bound
+            logs |= {"rate": rate, "elbo": -(distortion + rate)}
         if len(terms.groups) > 1:
             logs |= {f"rate/{name}": group.rate.mean() for name, group in terms.groups.items()}
         return loss, {name: value.detach() for name, value in logs.items()}

@@ -82,6 +82,8 @@ class Update:
         # One cache for each compiled step: by default torch gives up silently after eight in a process.
         own_cache = "isolate_recompiles" in inspect.signature(torch.compile).parameters
         options: dict[str, Any] = {"isolate_recompiles": True} if own_cache else {}
+        # One graph or none: a hook on an intermediate tensor (the path estimator's) is lost where a graph breaks.
+        options["fullgraph"] = True
         if not own_cache:
             torch.compiler.reset()
         compiled = torch.compile(self._packed, dynamic=False, **options)

@@ -90,7 +90,7 @@ def test_pictures_are_png_grids_or_arrays(demo, tmp_path, command, size):
     assert np.load(npy).shape == (size, 1, 8, 8)
 
 
-@pytest.mark.parametrize("ending", ["npy", "npz", "parquet"])
+@pytest.mark.parametrize("ending", ["npy", "npz", "csv", "parquet"])
 def test_encode_decode_score_round_trip(demo, tmp_path, ending):
     codes, back, scores = (tmp_path / f"{n}.{ending}" for n in ("codes", "back", "scores"))
     assert elbox("encode", demo, "--out", codes) == 0
@@ -145,7 +145,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, fragments, tmp_pat
 
 
 def test_outputs_of_unknown_kind_are_refused_before_any_work(demo, tmp_path, capsys):
-    for command, ending in (("sample", "jpg"), ("encode", "txt"), ("score", "csv")):
+    for command, ending in (("sample", "jpg"), ("encode", "txt"), ("score", "xls")):
         assert elbox(command, demo, "--out", tmp_path / f"a.{ending}") == 2
         assert ".npy" in capsys.readouterr().err
 

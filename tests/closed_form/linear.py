@@ -1,6 +1,7 @@
-r"""Linear-Gaussian models, whose evidence and true posterior are known: p(z) = N(m, S), p(x|z) = N(Wz + b, σ²I), S diagonal.
+r"""Linear-Gaussian models, whose evidence and true posterior are known.
 
-p(x) = N(Wm + b, WSWᵀ + σ²I) and p(z|x) = N(Σ(S⁻¹m + Wᵀ(x − b)/σ²), Σ) with Σ = (S⁻¹ + WᵀW/σ²)⁻¹ (Bishop, 2006, eq. 2.115–2.117).
+p(z) = N(m, S) with S diagonal, p(x|z) = N(Wz + b, σ²I), p(x) = N(Wm + b, WSWᵀ + σ²I) and
+p(z|x) = N(Σ(S⁻¹m + Wᵀ(x − b)/σ²), Σ) with Σ = (S⁻¹ + WᵀW/σ²)⁻¹ (Bishop, 2006, eq. 2.115–2.117).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def likelihood(*, orthogonal: bool = False) -> Gaussian:
     with torch.no_grad():
         weight.copy_(torch.linalg.qr(w)[0] * torch.tensor([1.5, 0.8]) if orthogonal else w)
         bias.copy_(torch.randn(DIMS))
-        part.log_sigma.copy_(unclip(torch.tensor(SIGMA).double().log()))
+        part.log_sigma.copy_(unclip(torch.tensor(SIGMA, dtype=torch.float64).log()))
     return part
 
 
@@ -85,7 +86,9 @@ def set_to_truth(model: VAE) -> None:
     weight, bias = affine(model.posterior.net)
     zero = torch.zeros(1, DIMS, dtype=torch.float64)
     at_zero = true_posterior(model, zero)
-    slope = torch.stack([true_posterior(model, row[None]).mean[0] - at_zero.mean[0] for row in torch.eye(DIMS).double()], -1)
+    slope = torch.stack(
+        [true_posterior(model, row[None]).mean[0] - at_zero.mean[0] for row in torch.eye(DIMS).double()], -1
+    )
     cholesky = at_zero.scale_tril[0] if at_zero.scale_tril.dim() == 3 else at_zero.scale_tril
     weight.zero_()
     weight[:LATENT] = slope
@@ -94,8 +97,8 @@ def set_to_truth(model: VAE) -> None:
     bias.copy_(torch.cat(rows))
 
 
-def linear_gaussian(posterior: str = "full", p: str = "standard", *, exact: bool = True) -> VAE:
-    """A model in double precision; `exact` has the true posterior (for a normal prior), else one near it and a little wider."""
+def linear_gaussian(posterior: str = "full", p: str = "standard", *, exact: bool = True, off: float = 0.05) -> VAE:
+    """In double precision; `exact` has the true posterior (if the prior is normal), else one near it and wider."""
     cls = {"full": FullNormal, "diagonal": DiagonalNormal}[posterior]
     q = cls(MLP(DIMS, [], cls.output_shape(LATENT)), LATENT).double()
     model = VAE(prior(p), likelihood(orthogonal=posterior == "diagonal"), q)
@@ -103,8 +106,8 @@ def linear_gaussian(posterior: str = "full", p: str = "standard", *, exact: bool
     if not exact:
         with torch.no_grad():
             for t in q.parameters():
-                t.add_(0.05 * torch.randn_like(t))
-            affine(q.net)[1][LATENT : 2 * LATENT] += 0.2
+                t.add_(off * torch.randn_like(t))
+            affine(q.net)[1][LATENT : 2 * LATENT] += 4 * off
     return model
 
 

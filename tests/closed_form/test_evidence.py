@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -59,7 +60,9 @@ def test_gap_of_the_elbo_is_the_kl_to_the_true_posterior(posterior: str) -> None
     """log p(x) − ELBO = KL(q(z|x) ‖ p(z|x)), within 3 standard errors."""
     model, x = linear_gaussian(posterior, "learned", exact=False), data()
     q = model.encode(x)
-    full = torch.distributions.MultivariateNormal(q.mean, q.covariance_matrix if posterior == "full" else diag(q.variance))
+    full = torch.distributions.MultivariateNormal(
+        q.mean, q.covariance_matrix if posterior == "full" else diag(q.variance)
+    )
     gap = kl_divergence(full, true_posterior(model, x))
     log_w = model.terms(x, samples=100_000).log_w
     assert gap.min() > 0.01
@@ -91,26 +94,32 @@ def bounds_of_growing_k(log_w: Tensor) -> dict[int, Tensor]:
 
 
 def test_iwae_rises_with_k_and_stays_below_the_evidence() -> None:
-    """Burda et al. (2016), theorem 1: L_1 ≤ L_2 ≤ … ≤ log p(x), in the mean over 400 repetitions, by more than 3 s.e. each."""
+    """Burda et al. (2016), theorem 1: L_1 ≤ L_2 ≤ … ≤ log p(x), in the mean over 400 repetitions, by 3 s.e. each."""
     model, x = linear_gaussian("full", exact=False), data(4)
     log_w = model.terms(x.repeat_interleave(400, 0), samples=64).log_w.detach().unflatten(1, (4, 400))
     bounds = bounds_of_growing_k(log_w)
-    for small, large in zip(list(bounds)[:-1], list(bounds)[1:], strict=True):
+    for small, large in itertools.pairwise(bounds):
         rise = (bounds[large] - bounds[small]).T  # [R, B], paired
         assert (rise.mean(0) > -3 * se(rise)).all()
         assert rise.mean() > 3 * rise.mean(1).std() / math.sqrt(400), (small, large)
     for bound in bounds.values():
         assert (bound.mean(1) < evidence(model, x) + 3 * se(bound.T)).all()
     one = IWAE(64)(model.terms(x.repeat_interleave(400, 0), samples=64)).unflatten(0, (4, 400)).detach()
-    assert ((one.mean(1) - bounds[64].mean(1)).abs() < 3 * (se(one.T).square() + se(bounds[64].T).square()).sqrt()).all()
+    assert (
+        (one.mean(1) - bounds[64].mean(1)).abs() < 3 * (se(one.T).square() + se(bounds[64].T).square()).sqrt()
+    ).all()
 
 
 def test_renyi_falls_with_alpha_on_the_same_samples() -> None:
-    """L_α is the log of the power mean of order 1 − α of the weights, which grows with its order; the ELBO is order 0."""
+    """L_α is the log of the weights' power mean of order 1 − α, which grows with its order; the ELBO is order 0."""
     model, x = linear_gaussian("full", exact=False), data()
     terms = model.terms(x, samples=10)
-    values = [Renyi(a, 10)(terms) for a in (-2.0, -1.0, 0.0, 0.5, 0.99)] + [terms.elbo] + [Renyi(a, 10)(terms) for a in (1.01, 2.0)]
-    for larger, smaller in zip(values[:-1], values[1:], strict=True):
+    values = (
+        [Renyi(a, 10)(terms) for a in (-2.0, -1.0, 0.0, 0.5, 0.99)]
+        + [terms.elbo]
+        + [Renyi(a, 10)(terms) for a in (1.01, 2.0)]
+    )
+    for larger, smaller in itertools.pairwise(values):
         assert (larger > smaller).all()
     assert (values[0] < terms.log_w.max(0).values).all()
     assert (values[-1] > terms.log_w.min(0).values).all()

@@ -25,7 +25,7 @@ def pair(q: str, p: str, batch: int = 4) -> Group:
 
 
 def grid(half_width: float = 40.0, n: int = 801) -> tuple[Tensor, float]:
-    """Nodes [n², 2] of the trapezoid rule on a square, spectrally accurate for a smooth density, and the cell's area."""
+    """Nodes [n², 2] of the trapezoid rule, exponentially accurate for smooth densities, and the area of a cell."""
     axis = torch.linspace(-half_width, half_width, n, dtype=torch.float64)
     return torch.cartesian_prod(axis, axis), (axis[1] - axis[0]).item() ** 2
 
@@ -50,7 +50,9 @@ def test_kl_is_the_mean_over_a_million_samples(q: str, p: str) -> None:
 @pytest.mark.parametrize("dims", [1, 2, 7])
 def test_full_against_diagonal_is_full_against_full(dims: int) -> None:
     """KL(N(μ, LLᵀ) ‖ N(m, diag s²)) equals torch's KL of two full normals."""
-    cholesky = torch.randn(5, dims, dims, dtype=torch.float64).tril(-1) + torch.diag_embed(torch.rand(5, dims).double() + 0.1)
+    cholesky = torch.randn(5, dims, dims, dtype=torch.float64).tril(-1) + torch.diag_embed(
+        torch.rand(5, dims).double() + 0.1
+    )
     q = MultivariateNormal(torch.randn(5, dims, dtype=torch.float64), scale_tril=cholesky)
     m, s = torch.randn(dims, dtype=torch.float64), torch.rand(dims, dtype=torch.float64) + 0.5
     torch.testing.assert_close(

@@ -104,6 +104,39 @@ def test_no_network_output_breaks_it(name: str, kind: str, output: float, high: 
     assert p.sample().isfinite().all()
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("Bernoulli", "binary"), ("Poisson", "count"), *((n, "real") for n, k in CONTINUOUS if k == "real")],
+)
+def test_network_that_says_nothing_reconstructs_the_mean_example(name: str, kind: str) -> None:
+    """Outputs of 0 mean the data's location in every dimension, `DataSpec.offset`."""
+    part = of_kind(name, kind, (2, 2), 0.0) if kind != "binary" else bits()
+    z = torch.zeros(1)
+    expected = torch.tensor([[0.1, 0.9], [0.5, 0.3]] if kind == "binary" else [[0.5, 0.75], [1.0, 1.25]])
+    torch.testing.assert_close(part(z).mean, expected)
+
+
+def bits() -> Likelihood:
+    spec = DataSpec((2, 2), "binary", offset=(0.1, 0.9, 0.5, 0.3))
+    return likelihoods.Bernoulli.for_data(Put(torch.zeros(2, 2)), spec)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_pixel_that_never_changed_is_still_possible(share: float) -> None:
+    """Its share of ones is kept within [0.001, 0.999]."""
+    p = likelihoods.Bernoulli(Put(torch.zeros(1)), offset=(share,))(torch.zeros(1))
+    assert p.mean.item() == pytest.approx(min(max(share, 0.001), 0.999))
+    assert p.log_prob(torch.tensor([1 - share])).item() == pytest.approx(math.log(0.001), rel=1e-4)
+
+
+def test_bernoulli_and_poisson_by_hand() -> None:
+    """y = σ(logit m + net), λ = m e^{net}."""
+    coin = likelihoods.Bernoulli(Put(torch.tensor([math.log(2.0)])), offset=0.25)(torch.zeros(1))
+    assert coin.log_prob(torch.ones(1)).item() == pytest.approx(math.log(0.4))  # odds 1/3 · 2
+    count = likelihoods.Poisson(Put(torch.tensor([0.0])), offset=3.0)(torch.zeros(1))
+    assert count.log_prob(torch.full((1,), 2.0)).item() == pytest.approx(math.log(4.5) - 3)  # 3² e⁻³ / 2!
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 def test_gaussian_density_is_in_the_units_of_the_data(scale: float) -> None:
     """Rescaled data under a rescaled spec lose log(scale) nats a dimension, exactly."""

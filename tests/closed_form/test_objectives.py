@@ -15,8 +15,8 @@ from elbox import ELBO, IWAE, VAE, AnalyticKL, Group, Renyi, Reparameterized, Sc
 from elbox.distributions import diagonal_normal
 from elbox.objectives import Objective
 from elbox.schedules import Capacity, Linear
-from tests.components import FEATURES, LATENT, make
 from tests.closed_form.test_likelihoods import Put
+from tests.components import FEATURES, LATENT, make
 
 K, B = 5, 3
 
@@ -50,7 +50,9 @@ def test_definitions(groups: int) -> None:
 
 def test_elbo_by_hand() -> None:
     """One pixel, one code, all numbers in reach of a pencil: no mean over pixels, no hidden weight, nats."""
-    q = type("Net", (torch.nn.Module,), {"forward": lambda self, x: torch.tensor([[[0.5], [0.0]]]).expand(len(x), 2, 1)})()
+    q = type(
+        "Net", (torch.nn.Module,), {"forward": lambda self, x: torch.tensor([[[0.5], [0.0]]]).expand(len(x), 2, 1)}
+    )()
     from elbox.posteriors import DiagonalNormal
     from elbox.priors import StandardNormal
 
@@ -95,7 +97,10 @@ def test_with_one_sample_every_bound_is_the_elbo(alpha: float) -> None:
 
 def test_one_sample_of_a_model_gives_the_same_numbers() -> None:
     """IWAE(1) = ELBO(samples=1) on the same draws, value and gradient, through a model."""
-    model, x = VAE(make("priors.LearnedNormal"), make("likelihoods.Gaussian"), make("posteriors.FullNormal")), torch.randn(4, 5)
+    model, x = (
+        VAE(make("priors.LearnedNormal"), make("likelihoods.Gaussian"), make("posteriors.FullNormal")),
+        torch.randn(4, 5),
+    )
     found = []
     for objective in (IWAE(1), ELBO(samples=1)):
         torch.manual_seed(3)
@@ -120,7 +125,9 @@ def test_renyi_zero_is_the_importance_weighted_bound() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(log_w=st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=6), alpha=st.sampled_from([-2.0, 0.0, 0.5, 0.999, 3.0]))
+@given(
+    log_w=st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=6), alpha=st.sampled_from([-2.0, 0.0, 0.5, 0.999, 3.0])
+)
 def test_no_weight_overflows(log_w: list[float], alpha: float) -> None:
     """Finite value, scale and gradient for weights from e^{−10⁴} to e^{10⁴}, in single precision."""
     t = Terms(torch.tensor(log_w)[:, None].requires_grad_(), {})
@@ -172,7 +179,9 @@ def test_leave_one_out_leaves_one_out(objective: Objective) -> None:
     found = objective(t.leave_one_out()).unflatten(0, (K, B))
     for k in range(K):
         keep = [i for i in range(K) if i != k]
-        groups = {n: Group(g.z[keep], g.log_pz[keep], g.log_qz[keep], g.prior, g.posterior) for n, g in t.groups.items()}
+        groups = {
+            n: Group(g.z[keep], g.log_pz[keep], g.log_qz[keep], g.prior, g.posterior) for n, g in t.groups.items()
+        }
         torch.testing.assert_close(found[k], objective(Terms(t.log_px[keep], groups)))
 
 
@@ -189,7 +198,9 @@ def loss_and_gradient(objective: Objective, **how: Any) -> tuple[Tensor, Tensor]
     model, x = model_and_data()
     torch.manual_seed(3)
     loss = AnalyticKL()(model, x, objective, **how).loss
-    return loss.detach(), torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.posterior.parameters()))])
+    return loss.detach(), torch.cat(
+        [g.flatten() for g in torch.autograd.grad(loss, list(model.posterior.parameters()))]
+    )
 
 
 def rates() -> Tensor:
@@ -309,7 +320,7 @@ class Twice(torch.nn.Module):
         return torch.cat([self.net(z), self.net(z)], -1)
 
 
-@pytest.mark.parametrize("name", [n for n in likelihoods.__all__])
+@pytest.mark.parametrize("name", likelihoods.__all__)
 def test_doubling_the_image_doubles_the_distortion(name: str) -> None:
     part = make(f"likelihoods.{name}")
     double = make(f"likelihoods.{name}")

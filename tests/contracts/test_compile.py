@@ -1,4 +1,4 @@
-"""torch.compile: one graph for a training step of every estimator, with the gradient of the eager step on the same noise."""
+"""torch.compile: one graph for a training step of every estimator, with the eager gradient on the same noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from elbox import ELBO, IWAE, VAE, DataSpec, Path, Renyi, Reparameterized, Score, likelihoods, posteriors, priors, recipes
+from elbox import (
+    ELBO,
+    IWAE,
+    VAE,
+    DataSpec,
+    Path,
+    Renyi,
+    Reparameterized,
+    Score,
+    likelihoods,
+    posteriors,
+    priors,
+    recipes,
+)
 from elbox.estimators import AnalyticKL
 from elbox.schedules import Linear
 from elbox.train.step import Step
@@ -81,7 +94,7 @@ def test_compiled_step_has_the_eager_gradient(name: str) -> None:
 
 
 def test_path_scale_is_not_lost_when_traced() -> None:
-    """Were the hook dropped, the traced gradient of IWAE would be that of scale 1, which differs beyond the tolerance above."""
+    """Were the hook dropped, the traced gradient of IWAE would be that of scale 1, which clearly differs."""
 
     class Unscaled(type(IWAE(3))):  # type: ignore[misc]
         def path_scale(self, terms: Any) -> Tensor:
@@ -93,6 +106,22 @@ def test_path_scale_is_not_lost_when_traced() -> None:
     wrong = gradients(step, step, x)
     difference = sum((right[n] - wrong[n]).norm() for n in right if "posterior" in n)
     assert difference > 0.01 * sum(right[n].norm() for n in right if "posterior" in n)
+
+
+def test_path_never_loses_its_scale_where_a_graph_breaks() -> None:
+    """Such a step is refused, with a way out; it would train on a biased gradient."""
+
+    class Broken(posteriors.DiagonalNormal):
+        def forward(self, c: Any = None) -> Any:
+            torch._dynamo.graph_break()
+            return super().forward(c)
+
+    torch._dynamo.reset()
+    model = VAE(priors.StandardNormal(LATENT), likelihoods.Gaussian(decoder(5)), Broken(encoder(2, LATENT), LATENT))
+    x = torch.rand(4, 5)
+    with pytest.raises(Exception, match="compile with fullgraph=True, or use Reparameterized"):
+        torch.compile(Step(model, IWAE(3), Path()), backend="aot_eager")(x)
+    Step(model, IWAE(3), Path())(x)[0].backward()
 
 
 def test_schedule_moves_without_a_second_compilation() -> None:
@@ -109,7 +138,7 @@ def test_schedule_moves_without_a_second_compilation() -> None:
     assert len(set(losses)) > 1
 
 
-@pytest.mark.parametrize("name", [n for n in of("priors", "likelihoods")])
+@pytest.mark.parametrize("name", of("priors", "likelihoods"))
 def test_density_compiles(name: str) -> None:
     """A representative function of every prior and likelihood is one graph."""
     torch._dynamo.reset()
@@ -122,5 +151,3 @@ def test_density_compiles(name: str) -> None:
     z = torch.randn(3, LATENT)
     compiled = torch.compile(density, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(z), density(z))
-
-

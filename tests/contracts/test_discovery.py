@@ -10,7 +10,17 @@ import pytest
 from elbox import VAE, parts
 from tests.components import COMPONENTS, make
 
-AXES = ("priors", "posteriors", "likelihoods", "objectives", "estimators", "nn", "schedules", "distributions", "recipes")
+AXES = (
+    "priors",
+    "posteriors",
+    "likelihoods",
+    "objectives",
+    "estimators",
+    "nn",
+    "schedules",
+    "distributions",
+    "recipes",
+)
 NOT_COMPONENTS = {
     "estimators.Estimate": "the record that an estimator returns",
     "schedules.value_at": "applies a schedule or a number",

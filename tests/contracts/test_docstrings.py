@@ -1,4 +1,4 @@
-"""Docstrings: everything public says what it does; every component has a formula or arguments, a reference, an example."""
+"""Docstrings: everything public says what it does; every component has a formula, a reference and an example."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ import elbox
 from tests.components import COMPONENTS
 from tests.contracts.test_discovery import AXES
 
-MODULES = ["elbox", *(m.name for m in pkgutil.walk_packages(elbox.__path__, "elbox.") if not m.name.endswith("__main__"))]
+MODULES = [
+    "elbox",
+    *(m.name for m in pkgutil.walk_packages(elbox.__path__, "elbox.") if not m.name.endswith("__main__")),
+]
 CORE = [m for m in MODULES if m.split(".")[1:2] in [[a] for a in (*AXES, "parts", "terms", "draws", "spec", "model")]]
 ELEMENTARY = {  # nothing to cite
     "nn.Standardize",

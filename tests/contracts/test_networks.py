@@ -52,7 +52,9 @@ def test_residual_block_starts_as_the_identity() -> None:
     torch.testing.assert_close(block(h) - block.second.bias[:, None, None], h)
 
 
-@pytest.mark.parametrize("net", [MLP(5, [7], (2, 3), context=4), MLP((1, 5), [], 6, context=4)], ids=["hidden", "affine"])
+@pytest.mark.parametrize(
+    "net", [MLP(5, [7], (2, 3), context=4), MLP((1, 5), [], 6, context=4)], ids=["hidden", "affine"]
+)
 def test_mlp_sees_its_condition(net: MLP) -> None:
     x, a, b = torch.randn(3, *net.inputs), torch.randn(3, 4), torch.randn(3, 4)
     assert not torch.allclose(net((x, a)), net((x, b)))

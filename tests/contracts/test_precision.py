@@ -109,7 +109,7 @@ def test_gradcheck_of_an_objective(name: str) -> None:
 @pytest.mark.parametrize("estimator", ["estimators.Reparameterized", "estimators.AnalyticKL"])
 @pytest.mark.parametrize("name", ["recipes.vae", "recipes.vae_full_covariance", "recipes.linear_vae"])
 def test_gradcheck_of_a_loss(name: str, estimator: str) -> None:
-    """Where the gradient is that of the loss under fixed noise (it is not for Path and Score), through a whole model."""
+    """Where the gradient is that of the loss under fixed noise (not so for Path and Score), through a whole model."""
     recipe: Recipe = make(name)
     model, x = recipe.model.to(torch.float64), torch.rand(2, *IMAGE, dtype=torch.float64).round()
     names = [n for n, _ in model.named_parameters()]
@@ -140,5 +140,8 @@ def test_gradcheck_of_a_loss(name: str, estimator: str) -> None:
     ids=["DiscretizedLogistic.log_prob", "DiscretizedLogistic.mean", "soft_clip", "diagonal_normal"],
 )
 def test_gradcheck_of_a_distribution(f: Callable[[Tensor, Tensor], Tensor]) -> None:
-    a, b = torch.randn(5, dtype=torch.float64, requires_grad=True), torch.randn(5, dtype=torch.float64, requires_grad=True)
+    a, b = (
+        torch.randn(5, dtype=torch.float64, requires_grad=True),
+        torch.randn(5, dtype=torch.float64, requires_grad=True),
+    )
     assert gradcheck(f, (a, b))

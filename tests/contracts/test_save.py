@@ -108,7 +108,8 @@ def test_class_of_the_user_needs_permission() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["os.system", "builtins.eval", "torch.nn.modules.linear.Linear", "elbox.parts.part", "elbox.runs.load_run", None]
+    "name",
+    ["os.system", "builtins.eval", "torch.nn.modules.linear.Linear", "elbox.parts.part", "elbox.runs.load_run", None],
 )
 @pytest.mark.parametrize("key", ["part", "class", "activation"])
 def test_nothing_else_is_made_from_a_file(key: str, name: str | None) -> None:
@@ -126,7 +127,9 @@ def test_arguments_without_a_name_are_refused() -> None:
 
 
 def test_what_is_not_a_part_is_not_saved() -> None:
-    model = VAE(priors.StandardNormal(2), likelihoods.Bernoulli(nn.Linear(2, 5)), posteriors.FullNormal(MLP(5, [], (4, 2)), 2))
+    model = VAE(
+        priors.StandardNormal(2), likelihoods.Bernoulli(nn.Linear(2, 5)), posteriors.FullNormal(MLP(5, [], (4, 2)), 2)
+    )
     with pytest.raises(RunError, match=r"got a torch.nn.modules.linear.Linear.*decorate its class with @elbox.part"):
         to_tree(model)
 

@@ -101,8 +101,9 @@ def test_spec_and_protocol_after_binarisation(how: str) -> None:
     assert how in data.describe()
     assert data.binarisation.kind == how
     assert Protocol.from_json(data.binarisation.to_json()) == data.binarisation
-    assert data.spec.offset == pytest.approx(data.prepare(data.train.x).mean().item(), abs=0.01)
-    assert data.spec.scale == pytest.approx(data.prepare(data.train.x).std().item(), abs=0.01)
+    shares = data.prepare(data.train.x).mean(0).flatten().tolist()  # of one draw under "dynamic": s.e. at most 0.014
+    assert data.spec.offset == pytest.approx(shares, abs=0.06)
+    assert data.spec.scale == 1.0
 
 
 def test_examples_are_what_the_model_sees() -> None:

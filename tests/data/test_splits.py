@@ -101,8 +101,9 @@ def test_digits_are_described() -> None:
 
 def test_offset_and_scale_are_those_of_training() -> None:
     digits = load("digits")
-    assert digits.spec.offset == pytest.approx(digits.train.x.float().mean().item(), rel=1e-5)
-    assert digits.spec.scale == pytest.approx(digits.train.x.float().std(correction=0).item(), rel=1e-5)
+    rows = digits.train.x.double().flatten(1)
+    assert digits.spec.offset == pytest.approx(rows.mean(0).tolist(), rel=1e-6)
+    assert digits.spec.scale == pytest.approx(rows.var(0, correction=0).mean().sqrt().item(), rel=1e-6)
     table = from_array(np.random.default_rng(0).normal([3, 1e4], [0.1, 50], size=(500, 2)))
     assert table.spec.offset == pytest.approx(table.train.x.double().mean(0).tolist(), rel=1e-6)
     assert table.spec.scale == pytest.approx(table.train.x.double().std(0, correction=0).tolist(), rel=1e-6)

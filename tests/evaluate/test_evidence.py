@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+import zuko
 from torch import Tensor, nn
 
 from elbox import IWAE
@@ -74,6 +75,18 @@ def test_any_prior_against_quadrature(
     in_chunks(monkeypatch, Plan(600, 4))
     estimates = log_likelihood(model, x.expand(2000, -1), samples, seed=samples)
     assert_mean((estimates - by_quadrature(model, x, latent)).exp(), 1.0)
+
+
+def test_a_flow_as_posterior_against_quadrature(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = bernoulli_vae(StandardNormal(2), 2)
+    torch.manual_seed(7)
+    model.posterior = zuko.flows.MAF(2, 6, transforms=1, hidden_features=(8,))
+    x = torch.tensor([1.0, 0, 0, 1, 1, 0])
+    in_chunks(monkeypatch, Plan(600, 4))
+    result = evaluate(model, x.expand(2000, -1), samples=7)
+    estimates = torch.from_numpy(result.per_example["log_likelihood"])
+    assert_mean((estimates - by_quadrature(model, x, 2)).exp(), 1.0)
+    assert not result.closed_form
 
 
 def test_elbo_and_rate_in_closed_form_and_by_sampling_agree() -> None:

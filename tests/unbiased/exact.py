@@ -1,7 +1,7 @@
 """Exact gradients of objectives, by quadrature over a latent plane or by enumeration of discrete codes.
 
-Nothing here draws, reparameterises or reuses an objective of elbox: the expectation E_{z_1…z_K ~ q} of the textbook formula is
-a weighted sum over nodes, and autograd differentiates weights and summands alike.
+Nothing here draws, reparameterises or reuses an objective of elbox: the expectation E_{z_1…z_K ~ q} of the textbook
+formula is a weighted sum over nodes, and autograd differentiates weights and summands alike.
 """
 
 from __future__ import annotations

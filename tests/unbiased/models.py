@@ -1,4 +1,4 @@
-"""Small models, smooth and with everything learned, in double precision; a batch for them; and discrete codes of the user's own."""
+"""Small models, smooth and with everything learned, in double precision, also with discrete codes; and a batch."""
 
 from __future__ import annotations
 
@@ -66,24 +66,27 @@ PRIORS = {
 }
 
 
-def shaken(part: nn.Module) -> nn.Module:
+def shaken(part: nn.Module, by: float = 0.25) -> nn.Module:
     """In double precision, away from every special point, with scales of order one; the same each time."""
     part = part.double()
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for t in part.parameters():
-            t.copy_(0.4 * t + 0.25 * torch.randn(t.shape, generator=generator, dtype=t.dtype))
+            t.copy_(0.4 * t + by * torch.randn(t.shape, generator=generator, dtype=t.dtype))
     return part
 
 
 def model(
-    posterior: str = "DiagonalNormal", prior: str = "StandardNormal", latent: int = 2, likelihood: nn.Module | None = None
+    posterior: str = "DiagonalNormal",
+    prior: str = "StandardNormal",
+    latent: int = 2,
+    likelihood: nn.Module | None = None,
 ) -> VAE:
     """A VAE, the same each time; by default its likelihood is Gaussian with one learned variance, offset and scale."""
     torch.manual_seed(1)
     p = likelihood or Gaussian(MLP(latent, [3], FEATURES, nn.Tanh), offset=0.2, scale=1.3)
-    return VAE(shaken(PRIORS[prior](latent)), shaken(p), shaken(POSTERIORS[posterior](latent)))
+    return VAE(shaken(PRIORS[prior](latent), 0.5), shaken(p, 0.5), shaken(POSTERIORS[posterior](latent)))
 
 
 def batch() -> Tensor:
-    return torch.tensor([[0.5, -1.0, 1.5], [-1.0, 0.7, 0.2]], dtype=torch.float64)
+    return torch.tensor([[1.0, -2.0, 3.0], [-2.0, 1.4, 0.6]], dtype=torch.float64)

@@ -8,7 +8,16 @@ import itertools
 import pytest
 import torch
 
-from elbox import ELBO, IWAE, AnalyticKL, IncompatibleError, Path, Renyi, Reparameterized, Score, estimators, likelihoods
+from elbox import (
+    ELBO,
+    IWAE,
+    AnalyticKL,
+    IncompatibleError,
+    Renyi,
+    Score,
+    estimators,
+    likelihoods,
+)
 from elbox import objectives as axis
 from elbox.estimators import Estimator
 from elbox.nn import MLP
@@ -16,7 +25,7 @@ from elbox.objectives import Objective
 from tests.unbiased import exact
 from tests.unbiased.exact import Formula, Gradient, codes, gradient, line, nodes, plane
 from tests.unbiased.models import FEATURES, batch, model
-from tests.unbiased.sampled import agree, sample
+from tests.unbiased.sampled import agree
 
 OBJECTIVES: dict[str, tuple[Objective, Formula]] = {
     "ELBO": (ELBO(samples=2), exact.elbo()),
@@ -25,7 +34,9 @@ OBJECTIVES: dict[str, tuple[Objective, Formula]] = {
     "Renyi 0.5": (Renyi(0.5, 2), exact.renyi(0.5, 2)),
     "Renyi -1": (Renyi(-1.0, 2), exact.renyi(-1.0, 2)),
 }
-ESTIMATORS: dict[str, Estimator] = {n: getattr(estimators, n)() for n in ("Reparameterized", "AnalyticKL", "Path", "Score")}
+ESTIMATORS: dict[str, Estimator] = {
+    n: getattr(estimators, n)() for n in ("Reparameterized", "AnalyticKL", "Path", "Score")
+}
 CONTINUOUS = ("DiagonalNormal", "FullNormal", "zuko.MAF")
 PRIORS = ("StandardNormal", "LearnedNormal", "NormalMixture", "zuko.GMM")
 CLOSED_FORM_KL = {(q, p) for q in ("DiagonalNormal", "FullNormal") for p in ("StandardNormal", "LearnedNormal")}
@@ -49,19 +60,21 @@ def exact_gradient(objective: str, posterior: str, prior: str) -> Gradient:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize(("posterior", "prior"), [*itertools.product(CONTINUOUS, PRIORS), ("Coins", "Coins")])
 def test_every_pair(posterior: str, prior: str, objective: str, estimator: str) -> None:
-    """The mean gradient over 12 800 draws is the exact one, within 6 standard errors for each of the ~40 parameters."""
+    """The mean gradient over 7 200 draws or more is the exact one, within 6 standard errors for each parameter."""
     vae, goal, how = model(posterior, prior), OBJECTIVES[objective][0], ESTIMATORS[estimator]
     if not legal(goal, how, posterior, prior):
         with pytest.raises(IncompatibleError, match="; use "):
             how(vae, batch(), goal)
         return
-    agree(exact_gradient(objective, posterior, prior), sample(how, vae, goal, batch(), copies=200))
+    agree(exact_gradient(objective, posterior, prior), how, vae, goal, batch())
 
 
 def test_every_exported_objective_and_estimator_is_here() -> None:
     concrete = {n for n in axis.__all__ if n != "Objective"}
     assert concrete == {"ELBO", "IWAE", "Renyi"}, "give the new objective its exact gradient in this folder"
-    assert set(estimators.__all__) - {"Estimate", "Estimator"} == set(ESTIMATORS), "add the new estimator to this folder"
+    assert set(estimators.__all__) - {"Estimate", "Estimator"} == set(ESTIMATORS), (
+        "add the new estimator to this folder"
+    )
 
 
 # ── more samples, other likelihoods, other latent variables ─────────────────────────────────────────────────────────
@@ -80,13 +93,17 @@ MANY: dict[str, tuple[Objective, Formula]] = {
 @pytest.mark.parametrize("objective", MANY)
 def test_other_numbers_of_samples(objective: str, estimator: str) -> None:
     """One latent dimension, where sums over triples of nodes are cheap."""
-    vae, (goal, formula), how = model("DiagonalNormal", "NormalMixture", latent=1), MANY[objective], ESTIMATORS[estimator]
+    vae, (goal, formula), how = (
+        model("DiagonalNormal", "LearnedNormal", latent=1),
+        MANY[objective],
+        ESTIMATORS[estimator],
+    )
     if estimator == "Score" and goal.samples == 1:
         with pytest.raises(IncompatibleError, match=r"got (ELBO|Renyi) with samples=1; use samples=2 or more"):
             how(vae, batch(), goal)
         return
     right = gradient(vae, exact.mean(formula, nodes(vae, batch(), line(61))))
-    agree(right, sample(how, vae, goal, batch(), copies=200))
+    agree(right, how, vae, goal, batch())
 
 
 @pytest.mark.parametrize("objective", MANY)
@@ -95,7 +112,7 @@ def test_discrete_codes_by_enumeration(objective: str) -> None:
     vae, (goal, formula) = model("Coins", "Coins", latent=3), MANY[objective]
     if goal.samples > 1:
         right = gradient(vae, exact.mean(formula, nodes(vae, batch(), codes(3))))
-        agree(right, sample(Score(), vae, goal, batch(), copies=200))
+        agree(right, Score(), vae, goal, batch())
 
 
 LIKELIHOODS = {
@@ -114,12 +131,16 @@ LIKELIHOODS = {
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_every_likelihood(likelihood: str, objective: str, estimator: str) -> None:
     torch.manual_seed(5)
-    vae, (goal, formula), how = model(likelihood=LIKELIHOODS[likelihood]()), OBJECTIVES[objective], ESTIMATORS[estimator]
+    vae, (goal, formula), how = (
+        model(likelihood=LIKELIHOODS[likelihood]()),
+        OBJECTIVES[objective],
+        ESTIMATORS[estimator],
+    )
     if not legal(goal, how, "DiagonalNormal", "StandardNormal"):
         return
     x = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]], dtype=torch.float64)
     right = gradient(vae, exact.mean(formula, nodes(vae, x, plane())))
-    agree(right, sample(how, vae, goal, x, copies=200), finest=0.15)
+    agree(right, how, vae, goal, x)
 
 
 def test_every_exported_likelihood_is_here() -> None:
@@ -139,4 +160,4 @@ def test_corrupted_input(posterior: str, objective: str, estimator: str) -> None
         vae.eval()  # q(z|seen), without masking once more
         total = total + probability * exact.mean(formula, nodes(vae, x, plane(), seen))
     vae.train()
-    agree(gradient(vae, total), sample(ESTIMATORS[estimator], vae, goal, x, copies=300))
+    agree(gradient(vae, total), ESTIMATORS[estimator], vae, goal, x)

@@ -12,7 +12,7 @@ from elbox.report.markup import Html, fragment, tag
 from elbox.report.results import headline, results
 from elbox.report.style import CSS
 from elbox.report.subject import Subject
-from elbox.report.trained import title, what_was_trained
+from elbox.report.trained import summary, title, what_was_trained
 from elbox.runs import Run
 from elbox.train.checkpoint import write_text
 
@@ -31,7 +31,9 @@ def write(run: Run, evaluation: Evaluation) -> Path:
         RunError: if the run has no folder.
     """
     if run.folder is None:
-        raise RunError("got a run without a folder; expected one that was fitted with out=...: save it first, or use page()")
+        raise RunError(
+            "got a run without a folder; expected one that was fitted with out=...: save it first, or use page()"
+        )
     path = run.folder / "report.html"
     write_text(path, page(run, evaluation))
     return path
@@ -55,13 +57,14 @@ def page(run: Run, evaluation: Evaluation) -> str:
         tag("title", f"{name}: elbox report"),
         tag("style", Html(CSS)),
     )
-    body = tag("main", _header(subject, name), what_was_trained(subject), results(subject), *_pictures(subject), _footer(run))
+    body = tag(
+        "main", _header(subject, name), what_was_trained(subject), results(subject), *_pictures(subject), _footer(run)
+    )
     return Html("<!DOCTYPE html>\n") + tag("html", head, tag("body", body), lang="en")
 
 
 def _header(subject: Subject, name: str) -> Html:
-    lead = subject.data.describe().partition(": ")[2]
-    return tag("header", tag("h1", name), tag("p", lead, class_="lead"), headline(subject))
+    return tag("header", tag("h1", name), tag("p", summary(subject), class_="lead"), headline(subject))
 
 
 def _pictures(subject: Subject) -> list[Html]:
@@ -80,4 +83,6 @@ def _pictures(subject: Subject) -> list[Html]:
 
 def _footer(run: Run) -> Html:
     version = run.info.get("versions", {}).get("elbox", "")
-    return tag("footer", f"Made by elbox {version}. Log-densities are in nats, summed over the dimensions of an example.")
+    return tag(
+        "footer", f"Made by elbox {version}. Log-densities are in nats, summed over the dimensions of an example."
+    )

@@ -21,8 +21,8 @@ TILE = 56  # pixels that a small image is scaled up to, so that 8 × 8 digits ca
 def brightness(x: Tensor, spec: DataSpec) -> tuple[float, float]:
     """The values that are shown as black and as white.
 
-    Binary data and levels have their own range. Real values span the quantiles 1 % … 99 % and counts 0 … 99.5 %, so that one
-    outlier does not make everything else grey.
+    Binary data and levels have their own range. Real values span the quantiles 1 % … 99 % and counts 0 … 99.5 %, so
+    that one outlier does not make everything else grey.
 
     Arguments:
         x: Examples [N, *event] that set the scale; pictures to compare must share it.
@@ -35,9 +35,11 @@ def brightness(x: Tensor, spec: DataSpec) -> tuple[float, float]:
     if spec.kind in ("binary", "levels"):
         return 0.0, float(max(spec.levels - 1, 1))
     values = x.detach().flatten()
-    values = values[:: max(1, len(values) // 1_000_000)].double().cpu().numpy()  # what quantile() takes has a limit
-    low, high = (0.0, np.quantile(values, 0.995)) if spec.kind == "count" else np.quantile(values, [0.01, 0.99])
-    return float(low), float(high if high > low else low + 1)
+    values = values[:: max(1, len(values) // 1_000_000)].double().cpu()
+    ends = (0.0, 0.995) if spec.kind == "count" else (0.01, 0.99)
+    low, high = (float(v) for v in np.quantile(values.numpy(), ends))
+    low = 0.0 if spec.kind == "count" else low
+    return low, high if high > low else low + 1
 
 
 def pixels(x: Tensor, spec: DataSpec, like: Tensor | None = None) -> Tensor:
@@ -79,8 +81,8 @@ def grid_png(
     Small images are magnified by repeating pixels, never blurred.
 
     Arguments:
-        images: [N, C, H, W] or [N, H, W], brightness in [0, 1] (see `pixels`), clipped to it; or bytes. C = 1 is grey, 2 shows the
-            first channel red and the second cyan, 3 is RGB, 4 is RGBA on white.
+        images: [N, C, H, W] or [N, H, W], brightness in [0, 1] (see `pixels`), clipped to it; or bytes.
+            C = 1 is grey, 2 shows the first channel red and the second cyan, 3 is RGB, 4 is RGBA on white.
         columns: Images in a row; None for a square.
         scale: Whole-number magnification ≥ 1; None makes the longer side about 56 pixels.
         gap: Pixels between images.
@@ -105,7 +107,9 @@ def grid_png(
     columns = math.ceil(math.sqrt(count)) if columns is None else columns
     scale = max(1, round(TILE / max(height, width))) if scale is None else scale
     if min(columns, scale) < 1 or min(gap, rows_together) < 0:
-        raise SettingError(f"got columns={columns}, scale={scale}, gap={gap}; expected columns ≥ 1, scale ≥ 1 and gap ≥ 0")
+        raise SettingError(
+            f"got columns={columns}, scale={scale}, gap={gap}; expected columns ≥ 1, scale ≥ 1 and gap ≥ 0"
+        )
     canvas = _arrange(tiles.repeat(scale, 1).repeat(scale, 2), columns, gap, rows_together)
     if not transparent:
         canvas = np.where(canvas[..., -1:] == 0, 255, canvas)[..., :-1]
@@ -118,7 +122,7 @@ def _checked(images: Tensor) -> Tensor:
     images = images[:, None] if images.dim() == 3 else images
     if images.dim() != 4 or not 1 <= images.shape[1] <= 4 or 0 in images.shape:
         raise ShapeError(
-            f"got images of shape {tuple(images.shape)}; expected [N, C, H, W] with N ≥ 1 and 1 to 4 channels, or [N, H, W]"
+            f"got images of shape {tuple(images.shape)}; expected [N, C, H, W] with C ≤ 4, or [N, H, W], and N ≥ 1"
         )
     return images
 

@@ -1,0 +1,101 @@
+"""Schedules: exact values, the final value in every run however short, and nothing that depends on epochs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elbox.schedules import Capacity, Constant, Cyclical, Linear, Schedule, value_at
+
+T = torch.linspace(0, 1, 101, dtype=torch.float64)
+
+
+def test_constant() -> None:
+    assert torch.equal(Constant(0.25)(T), torch.full_like(T, 0.25))
+
+
+@settings(max_examples=30, deadline=None)
+@given(start=st.floats(-5, 5), end=st.floats(-5, 5), over=st.floats(0.01, 1))
+def test_linear(start: float, end: float, over: float) -> None:
+    """A straight line from start to end on [0, over], then constant."""
+    v = Linear(start, end, over)(T)
+    expected = torch.tensor([start + (end - start) * min(t / over, 1.0) for t in T.tolist()], dtype=torch.float64)
+    torch.testing.assert_close(v, expected)
+    assert v[0].item() == pytest.approx(start)
+    assert v[-1].item() == pytest.approx(end)
+
+
+def test_cyclical_by_hand() -> None:
+    """Fu et al. (2019), eq. 6 and 7, with M = 4 cycles of which the first half rises."""
+    schedule = Cyclical(cycles=4, ramp=0.5)
+    at = {
+        0.0: 0.0,
+        0.0625: 0.5,
+        0.125: 1.0,
+        0.2: 1.0,
+        0.25: 0.0,
+        0.3125: 0.5,
+        0.5: 0.0,
+        0.625: 1.0,
+        0.75: 0.0,
+        0.999: 1.0,
+        1.0: 1.0,
+    }
+    for t, v in at.items():
+        assert schedule(torch.tensor(t, dtype=torch.float64)).item() == pytest.approx(v), t
+
+
+@settings(max_examples=30, deadline=None)
+@given(cycles=st.integers(1, 9), ramp=st.floats(0.05, 1), end=st.floats(0, 5))
+def test_cyclical(cycles: int, ramp: float, end: float) -> None:
+    """Between 0 and `end`; every cycle alike; a run ends at the top."""
+    schedule = Cyclical(cycles, ramp, end)
+    v = schedule(T)
+    assert v.min() >= 0
+    assert v.max() <= end
+    assert v[-1].item() == pytest.approx(end)
+    inside = torch.linspace(0.01, 0.99, 50, dtype=torch.float64) / cycles
+    for m in range(cycles):
+        torch.testing.assert_close(schedule(inside + m / cycles), schedule(inside), atol=1e-9 * (1 + end), rtol=1e-6)
+
+
+def test_one_cycle_is_a_linear_warm_up() -> None:
+    torch.testing.assert_close(Cyclical(cycles=1, ramp=0.3)(T), Linear(0.0, 1.0, over=0.3)(T))
+
+
+def test_capacity() -> None:
+    torch.testing.assert_close(Capacity(25.0, over=0.4)(T), Linear(0.0, 25.0, over=0.4)(T))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 10, 1000])
+@pytest.mark.parametrize(
+    ("schedule", "final"),
+    [
+        (Linear(0.0, 1.0, over=0.5), 1.0),
+        (Linear(over=1.0), 1.0),
+        (Cyclical(), 1.0),
+        (Capacity(25.0), 25.0),
+        (Constant(2.0), 2.0),
+    ],
+)
+def test_final_value_is_reached_in_every_run(schedule: Schedule, final: float, steps: int) -> None:
+    """At the end of the run, t = 1, whatever its length: a schedule knows fractions, never epochs."""
+    t = torch.arange(steps + 1) / steps
+    assert schedule(t)[-1].item() == final
+
+
+def test_value_at() -> None:
+    """A number stays a number; a schedule is asked at t, given as a number or a tensor."""
+    assert value_at(0.3, 0.5) == 0.3
+    assert value_at(0.3, torch.tensor(0.5)) == 0.3
+    assert value_at(Linear(over=1.0), 0.5).item() == 0.5
+    assert value_at(Linear(over=1.0), torch.tensor(0.5)).item() == 0.5
+
+
+def test_single_precision_does_not_pass_the_end() -> None:
+    """In the precision of the buffer that training fills."""
+    t = torch.linspace(0, 1, 7919)
+    assert Linear(0.0, 1.0, over=0.3)(t).max() == 1.0
+    assert Cyclical(cycles=7, ramp=0.9)(t).max() <= 1.0
