@@ -211,8 +211,8 @@ def resume(
     info = load_info(folder)
     if info["status"] in ("finished", "stopped early"):
         raise RunError(
-            f"got the run {folder}, which is {info['status']}; nothing is left to train: elbox report {folder} evaluates "
-            "it and writes its report"
+            f"got the run {folder}, which is {info['status']}; nothing is left to train: "
+            f"elbox report {folder} evaluates it and writes its report"
         )
     recipe = _recipe(info, allow)
     data = data or data_package.reload(info["data"], data_dir=data_dir)

@@ -14,11 +14,12 @@ from reproduce.common import FIGURES, record, table
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=40, help="passes of 50 000 samples")
+    parser.add_argument("--latent", type=int, nargs="+", default=[3, 5, 10, 20, 200])
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     start, rows, curves = time.perf_counter(), [], {}
     data = elbox.load("mnist", binarise="dynamic")
-    for latent in (3, 5, 10, 20, 200):
+    for latent in options.latent:
         made = elbox.recipes.vae(data.spec, latent=latent, hidden=(500,), activation=Tanh, seed=options.seed)
         training = elbox.Training(
             epochs=options.epochs,
@@ -39,22 +40,23 @@ def main(arguments: list[str]) -> None:
             [str(latent), f"{last:.2f}", f"{result.elbo.mean:.2f} ± {result.elbo.se:.2f}", str(result.active_units)]
         )
         print(rows[-1], flush=True)
-    _draw(curves)
+    name = " ".join(["latent_sizes", *arguments])
+    picture = _draw(curves, f"latent_sizes{len(curves)}")
     head = ["latent dimensions", "bound, training (last epoch)", "bound, 10 000 test images", "active units"]
     text = (
         f"Dynamic MNIST, 500 hidden tanh units, Adagrad (0.02), batch 100, L = 1, {options.epochs * 50_000:,} training "
         f"samples, seed {options.seed}. What must hold: the bound improves up to 20 and is not worse at 200.\n\n"
         + table(head, rows)
-        + "\n\n![bound against training samples](figures/latent_sizes.png)"
+        + f"\n\n![bound against training samples]({picture})"
     )
-    record("latent_sizes", "Kingma & Welling (2014), figure 2", text, start)
+    record(name, "Kingma & Welling (2014), figure 2", text, start)
 
 
-def _draw(curves: dict) -> None:
+def _draw(curves: dict, name: str) -> str:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 2.6), layout="constrained")
-    axes = figure.subplots(1, len(curves), sharey=True)
+    figure = Figure(figsize=(2.4 * len(curves), 2.6), layout="constrained")
+    axes = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for axis, (latent, splits) in zip(axes, curves.items(), strict=True):
         axis.semilogx(*zip(*splits["train"], strict=True), "--", color="tab:red", label="AEVB (train)")
         axis.semilogx(*zip(*splits["held_out"], strict=True), color="tab:red", label="AEVB (held out)")
@@ -64,4 +66,5 @@ def _draw(curves: dict) -> None:
     axes[0].set_ylabel("ELBO, nats")
     axes[0].legend(fontsize=7, frameon=False)
     FIGURES.mkdir(exist_ok=True)
-    figure.savefig(FIGURES / "latent_sizes.png", dpi=110)
+    figure.savefig(FIGURES / f"{name}.png", dpi=110)
+    return f"figures/{name}.png"

@@ -45,3 +45,8 @@ def test_command_lines_name_commands_and_options_that_exist():
             known = {o for p in commands[words[1]].params for o in (*p.opts, *p.secondary_opts)}
             assert {w for w in words[2:] if w.startswith("-")} <= known | {"--help"}, line
     assert found > 10
+
+
+def test_no_page_has_a_placeholder():
+    for page in PAGES:
+        assert not re.findall(r"^[A-Z]+_[A-Z_]+$", page.read_text(encoding="utf-8"), re.MULTILINE), page
