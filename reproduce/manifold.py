@@ -29,4 +29,4 @@ def main(arguments: list[str]) -> None:
         f"Dynamic MNIST, 784-500-2, tanh, Adam with cosine schedule, batch 100, {options.epochs} epochs, seed 0. "
         f"Test ELBO {result.elbo.mean:.2f} ± {result.elbo.se:.2f}.\n\n![manifold](figures/manifold.png)"
     )
-    record("manifold", "Kingma & Welling (2014), figure 4: the manifold of MNIST", text, start)
+    record(" ".join(["manifold", *arguments]), "Kingma & Welling (2014), figure 4: the manifold of MNIST", text, start)

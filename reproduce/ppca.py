@@ -48,4 +48,4 @@ def main(arguments: list[str]) -> None:
         "Digits as real values 0 … 16, D = 64, the 1437 training images, seed 0, "
         f"{options.epochs} epochs of Adam (cosine from 0.02). Target: gap ≤ 0.1 nat.\n\n" + table(head, rows)
     )
-    record("ppca", "linear_vae = probabilistic PCA", text, start)
+    record(" ".join(["ppca", *arguments]), "linear_vae = probabilistic PCA", text, start)
