@@ -136,6 +136,8 @@ class Session:
         self.observer.on_start(info)
         self.began = self.epoch_began = time.monotonic()
         self.epoch_first = self.now.step
+        if saved is None:  # initial weights that no seed can make again, such as those of a model trained before
+            self._save()
         self.next_checkpoint = self.began + self.settings.checkpoint_seconds
 
     def finish(self) -> TrainResult:

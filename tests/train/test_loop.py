@@ -222,8 +222,7 @@ def test_non_finite_loss_names_step_term_and_checkpoint(tmp_path, at, term):
         train(Breaks(at, term), bits(), chosen, folder=tmp_path)
     message = str(caught.value)
     assert f"at step {at} (not finite: {term})" in message
-    assert ("step-0000000016.safetensors" in message) == (at == 21)
-    assert ("no checkpoint had been written" in message) == (at == 1)
+    assert f"step-00000000{16 if at == 21 else 0:02d}.safetensors" in message  # the first is that of the initial weights
 
 
 def test_non_finite_weights_are_never_saved(tmp_path):
@@ -264,7 +263,7 @@ class Raises(ToyVAE):
 def test_signal_finishes_the_step_and_saves(tmp_path, number):
     result = train(Raises(number, 11), bits(), settings(), folder=tmp_path)
     assert (result.interrupted, result.steps) == (True, 11)
-    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-0000000011.safetensors"]
+    assert [p.name[-14:-12] for p in sorted((tmp_path / "checkpoints").iterdir())] == ["00", "11"]
 
 
 def test_second_signal_aborts_at_once():
