@@ -15,7 +15,6 @@ from elbox.parts import part
 from elbox.terms import Terms
 
 
-@torch.compiler.allow_in_graph
 def scale_gradient(value: Tensor, z: Tensor, scale: Tensor) -> Tensor:
     """`value` as it is, but any gradient that reaches z, [K, B, ...], is multiplied by `scale`, [K, B].
 
@@ -55,6 +54,9 @@ class Path(Estimator):
         >>> Path()(recipe.model, torch.ones(3, 5), recipe.objective).objective.shape
         torch.Size([3])
     """
+
+    def __init__(self) -> None:
+        torch.compiler.allow_in_graph(scale_gradient)  # here, because it loads the compiler, a second that others save
 
     @property
     def draw(self) -> draws.DrawFunction:
