@@ -70,20 +70,30 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends with one sentence on standard error and exit code 2."""
     warnings.showwarning = _one_line
     try:
-        application()(args=arguments, standalone_mode=True)
-    except ElboxError as error:
-        sys.stderr.write(f"elbox: {error}\n")
-        raise SystemExit(2) from None
+        code = application()(args=arguments, prog_name="elbox", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        raise SystemExit(_stopped("stopped", 130)) from None
     except Interrupted as stop:
-        sys.stderr.write(f"elbox: {stop}\n")
-        raise SystemExit(130) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("elbox: stopped\n")
-        raise SystemExit(130) from None
+        raise SystemExit(_stopped(stop, 130)) from None
+    except ElboxError as error:
+        raise SystemExit(_stopped(error, 2)) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
     except OSError as error:
-        sys.stderr.write(
-            f"elbox: got {error.strerror or error} at {error.filename or 'a file'}; nothing was half-written\n"
-        )
-        raise SystemExit(2) from None
+        where = error.filename or "a file"
+        raise SystemExit(_stopped(f"got {error.strerror or error} at {where}; nothing was half-written", 2)) from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # Click's usage errors have it; its classes differ between versions
+            raise
+        message = str(error.format_message())
+        if "\n" in message:  # no command at all: the message is the help text
+            sys.stderr.write(f"{message}\n")
+            raise SystemExit(2) from None
+        command = getattr(getattr(error, "ctx", None), "command_path", "elbox")
+        raise SystemExit(_stopped(f"{message.rstrip('.')}; see: {command} --help", 2)) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _stopped(message: object, code: int) -> int:
+    sys.stderr.write(f"elbox: {message}\n")
+    return code

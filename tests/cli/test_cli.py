@@ -131,6 +131,11 @@ def test_new_data_from_a_file(demo, tmp_path):
         (["evaluate", "nowhere"], ["nowhere", "run.json"]),
         (["show", "nowhere"], ["nowhere", "run.json"]),
         (["recipes", "vqe"], ["vqe", "vae"]),
+        (["fit"], ["data", "elbox fit --help"]),
+        (["fit", "digits", "--epoch", "3"], ["--epoch", "elbox fit --help"]),
+        (["fit", "digits", "--epochs", "many"], ["many", "elbox fit --help"]),
+        (["evaluate", "x", "--samples", "-3"], ["samples", "-3", "elbox evaluate --help"]),
+        (["fti"], ["fti", "elbox --help"]),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, fragments, tmp_path, capsys, monkeypatch):

@@ -222,7 +222,9 @@ def test_non_finite_loss_names_step_term_and_checkpoint(tmp_path, at, term):
         train(Breaks(at, term), bits(), chosen, folder=tmp_path)
     message = str(caught.value)
     assert f"at step {at} (not finite: {term})" in message
-    assert f"step-00000000{16 if at == 21 else 0:02d}.safetensors" in message  # the first is that of the initial weights
+    assert (
+        f"step-00000000{16 if at == 21 else 0:02d}.safetensors" in message
+    )  # the first is that of the initial weights
 
 
 def test_non_finite_weights_are_never_saved(tmp_path):
