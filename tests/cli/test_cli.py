@@ -133,8 +133,8 @@ def test_new_data_from_a_file(demo, tmp_path):
         (["recipes", "vqe"], ["vqe", "vae"]),
         (["fit"], ["data", "elbox fit --help"]),
         (["fit", "digits", "--epoch", "3"], ["--epoch", "elbox fit --help"]),
-        (["fit", "digits", "--epochs", "many"], ["many", "elbox fit --help"]),
-        (["evaluate", "x", "--samples", "-3"], ["samples", "-3", "elbox evaluate --help"]),
+        (["fit", "digits", "--epochs", "many"], ["--epochs", "integer", "elbox fit --help"]),
+        (["evaluate", "x", "--samples", "-3"], ["--samples", "1", "elbox evaluate --help"]),
         (["fti"], ["fti", "elbox --help"]),
     ],
 )
