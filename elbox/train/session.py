@@ -246,6 +246,11 @@ class Session:
         average = self.update.average
         with average.applied() if average else nullcontext():
             values = self._held_out()
+            if math.isnan(values["bound"]):
+                bad = ", ".join(name for name, value in values.items() if math.isnan(value))
+                raise NonFiniteError(
+                    f"got a held-out bound of nan at step {self.now.step} (not finite: {bad}); {self._advice()}"
+                )
             best = values["bound"] > (-math.inf if self.now.best_bound is None else self.now.best_bound)
             if best:
                 self.now.best_bound, self.now.best_step = values["bound"], self.now.step

@@ -117,7 +117,7 @@ def test_evaluations_are_a_number_and_include_the_last_epoch(epochs, evaluations
 
 def test_best_weights_are_left_and_patience_stops():
     step, seen = ToyVAE(), []
-    bounds = iter([-5.0, -3.0, float("nan"), -4.0])
+    bounds = iter([-5.0, -3.0, float("-inf"), -4.0])
 
     def held_out():
         seen.append(weights(step))
@@ -129,6 +129,13 @@ def test_best_weights_are_left_and_patience_stops():
     assert same(weights(step), seen[1])
     assert not same(seen[1], seen[3])
     assert [r["best"] for r in result.history if r["split"] == "held_out"] == [True, True, False, False]
+
+
+def test_a_held_out_bound_that_is_not_a_number_ends_the_run(tmp_path):
+    bounds = iter([-5.0, float("nan")])
+    chosen = settings(epochs=20, evaluations=20, checkpoint_seconds=0.0)
+    with pytest.raises(NonFiniteError, match=r"held-out bound of nan at step 16 .*step-0000000008"):
+        train(ToyVAE(), bits(), chosen, held_out=lambda: {"bound": next(bounds)}, folder=tmp_path)
 
 
 def test_selection_uses_the_bound_and_not_the_loss():
