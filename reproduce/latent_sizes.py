@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
 
 
 def small_weights(model: torch.nn.Module, seed: int) -> None:
-    """Weights from N(0, 0.01) as in §5 of the paper, 0.01 read as standard deviation: a decoder deaf to noise at first."""
+    """Weights from N(0, 0.01) as in §5 of the paper, read as standard deviation 0.01: a decoder deaf to noise."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in model.parameters():
