@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from elbox.errors import DataError, RunError
@@ -113,9 +112,4 @@ def write_images(path: Path, images: Tensor, run: Run, columns: int | None = Non
     check_target(path, (".png", *ARRAYS) if spec.is_image else ARRAYS)
     from elbox.report import grid_png, pixels
 
-    write_bytes(path, grid_png(pixels(images, spec, like=None), columns=columns))
-
-
-def seeded(seed: int) -> None:
-    """Seed torch for one command."""
-    torch.manual_seed(seed)
+    write_bytes(path, grid_png(pixels(images, spec), columns=columns))

@@ -13,7 +13,7 @@ import typer
 from elbox.cli.codes import NewData, examples
 from elbox.cli.evaluate import RunFolder, Seed
 from elbox.cli.fit import DataDir
-from elbox.cli.output import say, seeded, write_images
+from elbox.cli.output import say, write_images
 from elbox.evaluate import interpolate as walk
 from elbox.runs import Run, load_run
 
@@ -36,7 +36,7 @@ def sample(
     Example: `elbox sample runs/demo -n 64 --out samples.png`
     """
     loaded = load_run(run)
-    seeded(seed)
+    torch.manual_seed(seed)
     with torch.no_grad():
         images = loaded.model.sample(n, mean=mean)
     _write(loaded, out, "samples", images)

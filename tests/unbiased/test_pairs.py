@@ -106,13 +106,12 @@ def test_other_numbers_of_samples(objective: str, estimator: str) -> None:
     agree(right, how, vae, goal, batch())
 
 
-@pytest.mark.parametrize("objective", MANY)
+@pytest.mark.parametrize("objective", [name for name, (goal, _) in MANY.items() if goal.samples > 1])
 def test_discrete_codes_by_enumeration(objective: str) -> None:
     """Score with a Bernoulli posterior and prior: all K-tuples of the 8 codes of 3 bits."""
     vae, (goal, formula) = model("Coins", "Coins", latent=3), MANY[objective]
-    if goal.samples > 1:
-        right = gradient(vae, exact.mean(formula, nodes(vae, batch(), codes(3))))
-        agree(right, Score(), vae, goal, batch())
+    right = gradient(vae, exact.mean(formula, nodes(vae, batch(), codes(3))))
+    agree(right, Score(), vae, goal, batch())
 
 
 LIKELIHOODS = {
