@@ -24,9 +24,15 @@ class Likelihood(LazyDistribution):
 
     A subclass sets `kinds`, says what its network must put out in `output_shape`, and turns that output into a
     distribution in `forward`. `for_data` takes what it needs (levels, offset, scale) from the data's spec.
+
+    Attributes:
+        kinds: Kinds of data that it describes.
+        robust: Whether log p(x|z) changes by at most 1 nat when one output of the network changes by 1, so that
+            rounding the outputs to bfloat16 does no harm: true of logits, not of a mean with a small standard deviation.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ()
+    robust: ClassVar[bool] = False
     net: nn.Module
     offset: Tensor
     scale: Tensor

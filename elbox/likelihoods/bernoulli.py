@@ -41,6 +41,7 @@ class Bernoulli(Likelihood):
     """
 
     kinds = ("binary",)
+    robust = True
 
     def __init__(self, net: nn.Module, offset: Number = 0.5) -> None:
         super().__init__()

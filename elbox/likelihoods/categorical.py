@@ -52,6 +52,7 @@ class Categorical(Likelihood):
     """
 
     kinds = ("levels", "binary")
+    robust = True
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

@@ -31,11 +31,18 @@ class Average:
         self.parameters: list[Tensor] = [p for _, p in named]
         self.values = [p.detach().clone() for p in self.parameters]
 
+    def decay_at(self, steps: int) -> float:
+        """\\(d_n\\) after n steps in all."""
+        return min(self.decay, (1 + steps) / (10 + steps))
+
     @torch.no_grad()
-    def update(self, steps: int) -> None:
-        """Take the weights in after `steps` steps in all."""
-        decay = min(self.decay, (1 + steps) / (10 + steps))
-        torch._foreach_lerp_(self.values, self.parameters, 1 - decay)
+    def update(self, weight: float | Tensor) -> None:
+        """Take the weights in, with \\(1 - d_n\\) as a number, or as a 0-d tensor where the step is recorded."""
+        if isinstance(weight, float):
+            torch._foreach_lerp_(self.values, self.parameters, weight)
+        else:
+            for value, parameter in zip(self.values, self.parameters, strict=True):
+                value.lerp_(parameter, weight)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 __all__ = ["Cost", "count", "untouched"]
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -56,17 +56,17 @@ class _Counter(TorchDispatchMode):
 
 
 @contextmanager
-def untouched(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Run a trial step that leaves no trace: buffers, gradients and random numbers are put back afterwards."""
-    before = [(b, b.clone()) for b in module.buffers()]
+def untouched(module: nn.Module, device: torch.device, state: Sequence[Tensor] = ()) -> Iterator[None]:
+    """Run a trial step that leaves no trace: buffers, `state`, gradients and random numbers are put back afterwards."""
+    before = [(t, t.detach().clone()) for t in (*module.buffers(), *state)]
     with rng.scope(0, device):
         try:
             yield
         finally:
             module.zero_grad(set_to_none=True)
             with torch.no_grad():
-                for buffer, value in before:
-                    buffer.copy_(value)
+                for tensor, value in before:
+                    tensor.copy_(value)
 
 
 def count(step: nn.Module, x: Tensor) -> Cost:

@@ -6,46 +6,44 @@ Precisions (storage is float32 except for "64"; "auto" chooses among the first t
 |---|---|---|
 | 32 | float32 | float32 |
 | tf32 | TF32 where the device has it (CUDA), else float32 | float32 |
-| bf16 | CPU: matrix products in bfloat16, summed and returned in float32; CUDA: autocast | float32; CUDA: autocast |
+| bf16 | CPU: large ones in bfloat16, summed in float32; CUDA: autocast | float32; CUDA: autocast |
 | 16 | CUDA only: autocast to float16, with loss scaling | autocast |
 | 64 | float64 | float64 |
 
 Products are where a low precision gains and where it does least harm: log-densities, their sums over pixels and the
-optimiser stay in float32, as does everything that a held-out evaluation computes. Autocast is left to those who ask for
-it, because it also rounds the networks' outputs, of which log-densities are then made.
+optimiser stay in float32, as does everything that a held-out evaluation computes. A product's result is rounded to
+bfloat16 too, so that "auto" takes it only under a likelihood that bears this (`Likelihood.robust`): rounded logits are
+harmless, a rounded mean is not where its standard deviation is small.
 
 A choice depends on the settings, the machine and the *counted* cost of a step, never on a measured time: the same seed
-must give the same numbers, and compiled code draws other random numbers than eager code. It is kept in every checkpoint
-and used again when the run goes on.
+must give the same numbers, and compiled code rounds otherwise than eager code. It is kept in every checkpoint and used
+again when the run goes on.
 """
 
 from __future__ import annotations
 
 __all__ = ["Choice", "choose", "connect", "device_name"]
 
-import os
-import shutil
-import sysconfig
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from elbox.errors import SettingError
+from elbox.record import cpu_has_bf16, missing_compiler
 from elbox.train.cost import Cost
 from elbox.train.settings import Training
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-# Measured on two cores with AVX-512: below this many operations forward, calling oneDNN costs more than it saves.
-BF16_FLOPS = 50_000_000
-THREADS_FLOPS = 50_000_000  # likewise, for a second thread
+# Measured on two cores with AVX-512: below this many operations forward, products in bfloat16 cost more than they save.
+BF16_FLOPS = 10_000_000
+THREADS_FLOPS = 10_000_000  # likewise, for a second thread
 # A compiled step saves about this much for each operator call and each number written, forward and backward together …
 SECONDS_PER_CALL, SECONDS_PER_NUMBER = 3e-6, 0.5e-9
-# … and compilation takes 5–25 s, so that it is worth while if it is expected to save this many seconds.
-COMPILE_GAIN_SECONDS = 30.0
+# … and compilation takes 4–12 s, so that it is worth while if it is expected to save this many seconds.
+COMPILE_GAIN_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def device_name(wanted: str) -> tuple[str, str]:
     return wanted, f"device {wanted}: as asked"
 
 
-def choose(settings: Training, device: str, why: str, cost: Cost, steps: int) -> Choice:
+def choose(settings: Training, device: str, why: str, cost: Cost, steps: int, *, robust: bool = True) -> Choice:
     """Choose precision and compilation for a run.
 
     Arguments:
@@ -104,41 +102,41 @@ def choose(settings: Training, device: str, why: str, cost: Cost, steps: int) ->
         why: The reason for that device.
         cost: Counted cost of one step.
         steps: Steps of the whole run.
+        robust: Whether the step bears rounding of a network's outputs to bfloat16.
 
     Raises:
         SettingError: if the settings ask for what the device cannot do.
     """
-    precision, precision_why = _precision(settings.precision, device.partition(":")[0], cost)
-    compiled, compile_why = _compile(settings.compile, device.partition(":")[0], cost, steps)
+    kind = device.partition(":")[0]
+    compiled, compile_why = _compile(settings, kind, cost, steps)
+    precision, precision_why = _precision(settings.precision, kind, cost, compiled=compiled, robust=robust)
     threads, threads_why = _threads(device, cost)
     return Choice(device, precision, compiled, (why, precision_why, compile_why, *threads_why), threads)
 
 
-def _precision(wanted: str, device: str, cost: Cost) -> tuple[str, str]:
+def _precision(wanted: str, device: str, cost: Cost, *, compiled: bool, robust: bool) -> tuple[str, str]:
     if (wanted == "16" and device != "cuda") or (wanted in ("bf16", "64") and device == "mps"):
         raise SettingError(f"got precision={wanted!r} on device {device}, which cannot do it; use 'auto' or '32'")
     if wanted != "auto":
         return wanted, f"precision {wanted}: as asked"
     if device == "cuda" and torch.cuda.get_device_capability()[0] >= 8:
         return "tf32", "precision tf32: this device multiplies fast in TF32, and all sums stay in float32"
-    if device != "cpu" or not _cpu_has_bf16():
-        return "32", f"precision 32: this {device} has no fast bfloat16 products"
+    if device != "cpu" or not cpu_has_bf16(compiled=compiled):
+        return "32", f"precision 32: this {device} has no fast bfloat16 products{'' if compiled else ' uncompiled'}"
     work = f"{cost.flops / 1e6:.0f} million operations of its products a step"
     if cost.flops < BF16_FLOPS:
         return "32", f"precision 32: with {work}, the network is too small to gain from bfloat16"
+    if not robust:
+        return "32", "precision 32: this likelihood would feel its parameters rounded to bfloat16"
     return "bf16", f"precision bf16: with {work}, products in bfloat16 are faster; all sums stay in float32"
 
 
-def _cpu_has_bf16() -> bool:
-    # AVX512-BF16 or AMX: without them oneDNN emulates bfloat16 and loses. Both questions are private in torch.
-    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in tests)
-
-
-def _compile(wanted: bool | None, device: str, cost: Cost, steps: int) -> tuple[bool, str]:
-    missing = _missing_compiler(device)
+def _compile(settings: Training, device: str, cost: Cost, steps: int) -> tuple[bool, str]:
+    wanted, missing = settings.compile, missing_compiler(device)
+    if settings.precision == "16":  # its gradient scaling looks at gradients, which a recorded step cannot
+        missing = "precision 16 scales its gradients by what they are"
     if wanted and missing:
-        raise SettingError(f"got compile=True, but {missing}; install it or leave compile out")
+        raise SettingError(f"got compile=True, but {missing}; expected a step that can be compiled; leave compile out")
     if wanted is not None:
         return wanted, f"{'compiled' if wanted else 'not compiled'}: as asked"
     saved = steps * (cost.calls * SECONDS_PER_CALL + cost.numbers * SECONDS_PER_NUMBER)
@@ -154,17 +152,6 @@ def _threads(device: str, cost: Cost) -> tuple[int, tuple[str, ...]]:
     if device != "cpu" or cost.flops >= THREADS_FLOPS or torch.get_num_threads() == 1:
         return 0, ()
     return 1, (f"one thread: {cost.flops / 1e6:.0f} million operations a step are too few to share",)
-
-
-def _missing_compiler(device: str) -> str | None:
-    if device == "mps":
-        return "torch cannot compile well for mps"
-    if device == "cpu":
-        if shutil.which(os.environ.get("CXX", "g++")) is None and shutil.which("clang++") is None:
-            return "no C++ compiler (g++ or clang++) was found"
-        if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
-            return "Python's C headers (python3-dev) were not found"
-    return None
 
 
 def connect(choice: Choice) -> Fabric:

@@ -20,7 +20,7 @@ from elbox.train import rng
 from elbox.train.checkpoint import Checkpoint, Checkpoints, Metrics
 from elbox.train.cost import count
 from elbox.train.devices import Choice, choose, device_name
-from elbox.train.precision import products, threads
+from elbox.train.precision import no_denormals, products, threads
 from elbox.train.progress import Observer, Silent
 from elbox.train.session import FORMAT, HeldOut, Session, TrainResult
 from elbox.train.settings import Training
@@ -76,6 +76,7 @@ def train(
         choice = _choice(step, x, settings, device, why, saved)
         stack.enter_context(products(choice.precision))
         stack.enter_context(threads(choice.threads))
+        stack.enter_context(no_denormals())
         metrics = Metrics(folder / "metrics.jsonl" if folder else None)
         session = Session(step, x, settings, choice, held_out=held_out, store=store, metrics=metrics, observer=observer)
         session.begin(saved)
@@ -130,4 +131,5 @@ def _choice(step: nn.Module, x: Tensor, settings: Training, device: str, why: st
             return before
     at = next((p.device for p in step.parameters()), torch.device("cpu"))
     cost = count(step, x[: settings.batch_size].to(at))
-    return choose(settings, device, why, cost, settings.steps(len(x)))
+    robust = bool(getattr(step, "robust", False))
+    return choose(settings, device, why, cost, settings.steps(len(x)), robust=robust)

@@ -121,10 +121,10 @@ class Session:
 
     def begin(self, saved: Checkpoint | None) -> None:
         """Compile if that was chosen, take up the checkpoint if there is one, and say what will be done."""
-        if self.choice.compile:
-            self._compile()
         if saved is not None:
             self._restore(saved)
+        if self.choice.compile:
+            self._compile()
         self.metrics.rewind(self.now.step)
         info: dict[str, Any] = {
             "steps": self.total,
@@ -168,7 +168,8 @@ class Session:
             if self.settings.compile:
                 raise SettingError(f"got compile=True, but compilation failed ({first}); leave compile out") from error
             reason = f"not compiled after all: compilation failed ({first})"
-            self.choice = replace(self.choice, compile=False, reasons=(*self.choice.reasons[:-1], reason))
+            why = tuple(reason if "compiled" in old else old for old in self.choice.reasons)
+            self.choice = replace(self.choice, compile=False, reasons=why)
 
     # The loop
 

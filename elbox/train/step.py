@@ -40,6 +40,7 @@ class Step(nn.Module):
         super().__init__()
         self.model, self.objective, self.estimator = model, objective, estimator
         self.prepare = prepare
+        self.robust = bool(getattr(getattr(model, "likelihood", None), "robust", False))  # to rounding: see Likelihood
         self.register_buffer("progress", torch.zeros(()), persistent=False)
 
     def forward(self, batch: Tensor, c: Any = None) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,0 +1,215 @@
+"""The recorded step is the step: the same weights, after a few steps, as the one that runs operator by operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import elbox
+from elbox.errors import SettingError
+from elbox.record import record, trace
+from elbox.train import Training, train
+from elbox.train.devices import Choice, connect
+from elbox.train.step import Step
+from elbox.train.update import Update
+from tests.components import IMAGE, make, of
+from tests.train.toys import ToyVAE, bits
+
+
+def after(step: nn.Module, x: Tensor, *, how: str, settings: Training, steps: int = 3) -> dict[str, Tensor]:
+    """The state of `step` after some optimiser steps, eager or recorded, with the same noise."""
+    choice = Choice("cpu", "32", how != "eager")
+    update = Update(step, settings, choice, connect(choice))
+    step.train()
+    if how != "eager":
+        update.compile(x)
+    torch.manual_seed(1)
+    for n in range(steps):
+        step.progress.fill_(n / steps)
+        update(x, 0.01 * (n + 1), n + 1)
+    return {name: t.clone() for name, t in update.tensors().items()}
+
+
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recording runs as it stands, which takes no compiler: what is tested is that nothing was left out of it."""
+
+    def interpreted(graph: Any, inputs: Any, options: Any) -> Any:
+        return graph
+
+    monkeypatch.setattr(torch._inductor, "compile", interpreted)
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, rtol=2e-4, atol=2e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"optimizer": "adamw", "eps": 1e-4},
+        {"optimizer": "adamax"},
+        {"optimizer": "adagrad"},
+        {"optimizer": "sgd"},
+        {"clip": 0.01},
+        {"clip": 0.01, "optimizer": "sgd", "ema": 0.9},
+        {"ema": 0.9},
+    ],
+    ids=str,
+)
+def test_every_optimizer(settings: dict[str, Any], uncompiled: None) -> None:
+    chosen, x = Training(**settings), bits()
+    same(*(after(ToyVAE(), x, how=how, settings=chosen) for how in ("eager", "recorded")))
+
+
+@pytest.mark.parametrize("name", of("recipes"))
+def test_every_recipe(name: str, uncompiled: None) -> None:
+    """Through every estimator: the hook of `Path`, the baseline of `Score`, and noise in the encoder's input."""
+    found = []
+    for how in ("eager", "recorded"):
+        recipe = make(name)
+        x = torch.Generator().manual_seed(0)
+        x = torch.rand(6, *IMAGE, generator=x).round()
+        step = Step(recipe.model, recipe.objective, recipe.estimator)
+        found.append(after(step, x, how=how, settings=Training()))
+    same(*found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["recipes.vae", "recipes.iwae", "recipes.conv_vae"])
+def test_compiled(name: str) -> None:
+    found = []
+    for how in ("eager", "recorded"):
+        recipe = make(name)
+        x = torch.rand(6, *IMAGE, generator=torch.Generator().manual_seed(0)).round()
+        step = Step(recipe.model, recipe.objective, recipe.estimator)
+        found.append(after(step, x, how=how, settings=Training(ema=0.9)))
+    same(*found)
+
+
+def test_flow_posterior(uncompiled: None) -> None:
+    """zuko's flows, which cannot be traced without a break from the outside, are operators like any other."""
+    import zuko
+
+    found = []
+    for how in ("eager", "recorded"):
+        torch.manual_seed(0)
+        model = elbox.VAE(
+            elbox.priors.StandardNormal(3),
+            elbox.likelihoods.Bernoulli(elbox.nn.MLP(3, [8], (12,))),
+            zuko.flows.MAF(3, 12, transforms=2, hidden_features=[8]),
+        )
+        step = Step(model, elbox.IWAE(4), elbox.Path())
+        found.append(after(step, bits().float(), how=how, settings=Training()))
+    same(*found)
+
+
+def test_buffers_and_unused_parameters(uncompiled: None) -> None:
+    class Normalised(ToyVAE):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(12)
+            self.unused = nn.Parameter(torch.ones(2))
+
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(self.norm(x.float()))
+
+    for optimizer in ("adam", "adagrad"):
+        eager, recorded = (
+            after(Normalised(), bits(), how=how, settings=Training(optimizer=optimizer))
+            for how in ("eager", "recorded")
+        )
+        states = {name for name in recorded if name.startswith("optimizer")} - set(eager)
+        same(eager, {name: t for name, t in recorded.items() if name not in states})
+        assert all(not recorded[name].any() for name in states if "exp_avg" in name)  # of the unused parameter
+        assert eager["model/norm.num_batches_tracked"] == 3
+
+
+def test_recording_leaves_no_trace(uncompiled: None) -> None:
+    step, choice = ToyVAE(), Choice("cpu", "32", True)
+    update = Update(step, Training(ema=0.9), choice, connect(choice))
+    before, noise = {n: t.clone() for n, t in update.tensors().items()}, torch.get_rng_state()
+    update.compile(bits())
+    after_it = update.tensors()
+    assert all(torch.equal(after_it[name], t) for name, t in before.items())
+    assert all(not t.any() for name, t in after_it.items() if name.startswith("optimizer"))
+    assert torch.equal(noise, torch.get_rng_state())
+    assert all(p.grad is None for p in step.parameters())
+
+
+class Looks(ToyVAE):
+    """A step whose Python depends on a tensor's value."""
+
+    def forward(self, x: Tensor) -> Any:
+        loss, logs = super().forward(x)
+        return (loss if loss > 0 else 2 * loss), logs
+
+
+class Remembers(ToyVAE):
+    """A step that changes a tensor which is neither a parameter nor a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = torch.zeros(())
+
+    def forward(self, x: Tensor) -> Any:
+        self.count.add_(1)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("kind", [Looks, Remembers])
+def test_what_cannot_be_recorded_runs_eagerly_and_says_so(kind: type[ToyVAE]) -> None:
+    plain = train(kind(), bits(), Training(epochs=1, batch_size=8, compile=False))
+    with pytest.raises(SettingError, match="got compile=True, but compilation failed"):
+        train(kind(), bits(), Training(epochs=1, batch_size=8, compile=True))
+    choice = Choice("cpu", "32", True, ("device", "precision", "compiled: long run"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("elbox.train.loop.choose", lambda *a, **k: choice)
+        result = train(kind(), bits(), Training(epochs=1, batch_size=8))
+    assert "not compiled after all" in result.choice.reasons[2]
+    assert [row["loss"] for row in result.history] == [row["loss"] for row in plain.history]
+
+
+def test_products_in_bfloat16_are_the_large_ones_only() -> None:
+    a, b, small = torch.randn(200, 300), torch.randn(300, 100), torch.randn(100, 10)
+    bias = torch.randn(10)
+    graph = trace(lambda a: [a @ b, torch.addmm(bias, a @ b, small)], [b, small, bias], [a], bf16=True)
+    large, rest = graph(b, small, bias, a)
+    exact = a.double() @ b.double()
+    rounded = (a.bfloat16() @ b.bfloat16()).float()
+    assert torch.equal(large, rounded)
+    assert 0 < (large - exact).abs().max() < 0.01 * exact.abs().max()
+    torch.testing.assert_close(rest, torch.addmm(bias, rounded, small))
+
+
+def test_convolutions_in_bfloat16_have_the_gradients_of_their_sums() -> None:
+    conv, x = nn.Conv2d(3, 4, 3, stride=2), torch.randn(5, 3, 9, 9)
+
+    def step(x: Tensor) -> list[Tensor]:
+        loss = conv(x).square().sum()
+        return [loss.detach(), *torch.autograd.grad(loss, [conv.weight, conv.bias])]
+
+    exact = step(x)
+    state = [conv.weight, conv.bias]
+    for value, other in zip(exact, trace(step, state, [x], bf16=True)(*state, x), strict=True):
+        assert not torch.equal(value, other)
+        assert (value - other).norm() < 0.01 * value.norm()
+
+
+@pytest.mark.slow
+def test_state_changes_in_place_and_noise_is_torchs() -> None:
+    total = torch.zeros(3)
+    add = record(lambda x: [total.add_(x + torch.randn(3)).sum()], [total], [torch.ones(3)])
+    total.zero_()
+    torch.manual_seed(3)
+    noise = torch.randn(2, 3)
+    torch.manual_seed(3)
+    for n in range(2):
+        torch.testing.assert_close(add(torch.ones(3))[0], (noise[: n + 1] + 1).sum())
+    torch.testing.assert_close(total, noise.sum(0) + 2)
