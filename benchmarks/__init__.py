@@ -1,1 +1,1 @@
-"""Speed against other ways to train the same model, measured in one run."""
+"""Speed, growth and time to nats against other ways to train the same model, each measured in one run."""

@@ -1,127 +1,100 @@
-"""`python -m benchmarks`: time a training step of elbox against a plain PyTorch loop, in interleaved rounds.
-
-All contenders train the same 784-400-20 VAE on the same binarised bytes with Adam, batch 128. The plain loop is the one
-of PyTorch's own VAE example: a DataLoader, binary cross-entropy summed, KL in closed form, `.item()` in every step.
-Rounds are interleaved (A B C A B C …), so that a machine whose speed drifts slows all of them; quote the ratios, not
-the times.
-"""
+"""`python -m benchmarks speed|growth|nats|page|all`: measure, keep the numbers in results.json, write RESULTS.md."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import statistics
-import time
-from collections.abc import Callable
+import json
 from pathlib import Path
+from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from benchmarks import report
+from benchmarks.workloads import TRAINING, binary_images
 
-import elbox
-from elbox.train import train
-from elbox.train.step import Step
-
-BATCH = 128
-
-
-class Example(nn.Module):
-    """The model of PyTorch's VAE example."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1, self.fc21, self.fc22 = nn.Linear(784, 400), nn.Linear(400, 20), nn.Linear(400, 20)
-        self.fc3, self.fc4 = nn.Linear(20, 400), nn.Linear(400, 784)
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        h = F.relu(self.fc1(x.view(-1, 784)))
-        mu, logvar = self.fc21(h), self.fc22(h)
-        z = mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
-        return torch.sigmoid(self.fc4(F.relu(self.fc3(z)))), mu, logvar
-
-
-def plain(x: torch.Tensor, epochs: int) -> tuple[float, float]:
-    """Seconds and last epoch's mean loss of the plain loop."""
-    torch.manual_seed(0)
-    model = Example()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    loader = DataLoader(TensorDataset(x.float()), batch_size=BATCH, shuffle=True, drop_last=True)
-    start, total, count = time.perf_counter(), 0.0, 0
-    for epoch in range(epochs):
-        for (batch,) in loader:
-            optimizer.zero_grad()
-            y, mu, logvar = model(batch)
-            loss = F.binary_cross_entropy(y, batch.view(-1, 784), reduction="sum")
-            loss = loss - 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
-            loss.backward()
-            if epoch == epochs - 1:
-                total, count = total + loss.item(), count + len(batch)
-            else:
-                loss.item()
-            optimizer.step()
-    return time.perf_counter() - start, total / count
-
-
-def ours(**settings: object) -> Callable[[torch.Tensor, int], tuple[float, float]]:
-    """A contender: elbox with these settings; compilation is timed apart, by the session's own clock."""
-
-    def run(x: torch.Tensor, epochs: int) -> tuple[float, float]:
-        recipe = elbox.recipes.vae(elbox.DataSpec((1, 28, 28), "binary"))
-        step = Step(recipe.model, recipe.objective, recipe.estimator)
-        result = train(step, x, elbox.Training(epochs=epochs, batch_size=BATCH, **settings))  # type: ignore[arg-type]
-        return result.seconds, -result.history[-1]["elbo"]
-
-    return run
-
-
-CONTENDERS = {
-    "plain loop (PyTorch example)": plain,
-    "elbox, fp32, eager": ours(precision="32", compile=False),
-    "elbox, fp32, compiled": ours(precision="32", compile=True),
-    "elbox, bf16 products, eager": ours(precision="bf16", compile=False),
-    "elbox, bf16 products, compiled": ours(precision="bf16", compile=True),
-}
+LETTERS = "ABCDEF"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=200, help="steps of each round")
-    options = parser.parse_args()
-    generator = torch.Generator().manual_seed(0)
-    x = (torch.rand(options.steps * BATCH // 2, 1, 28, 28, generator=generator) < 0.13).to(torch.uint8)
-    times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    losses: dict[str, float] = {}
-    for _ in range(options.rounds):
-        for name, run in CONTENDERS.items():
-            seconds, losses[name] = run(x, 2)
-            times[name].append(1000 * seconds / options.steps)
-    report(times, losses, options)
+    options = _arguments()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    _COMMANDS[options.command](options)
+    report.write(options.folder)
 
 
-def report(times: dict[str, list[float]], losses: dict[str, float], options: argparse.Namespace) -> None:
-    """Print the table and keep it in RESULTS.md."""
-    base = times["plain loop (PyTorch example)"]
-    lines = ["| contender | ms a step, median (range) | faster than the plain loop, median of rounds | loss, nats |"]
-    lines.append("|---|---|---|---|")
-    for name, values in times.items():
-        ratio = statistics.median(b / v for b, v in zip(base, values, strict=True))
-        middle = f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
-        lines.append(f"| {name} | {middle} | {ratio:.2f} × | {losses[name]:.2f} |")
-    machine = (
-        f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}"
-    )
-    text = (
-        "# Speed\n\n"
-        f"`make bench`: {options.rounds} interleaved rounds of {options.steps} steps, 784-400-20 VAE, batch {BATCH}, "
-        f"random binary images, Adam.\n{machine}; a shared machine: read the ratios. Compilation (5–25 s) is not "
-        "counted.\n\n" + "\n".join(lines) + "\n"
-    )
-    Path(__file__).with_name("RESULTS.md").write_text(text, encoding="utf-8")
-    print(text)
+def _speed(options: argparse.Namespace) -> None:
+    data, name = binary_images()
+    for letter in options.workloads:
+        print(f"workload {letter}", flush=True)
+        report.keep("speed", letter, _measure(letter, data, options) | {"data": name}, options.folder)
+
+
+def _measure(letter: str, data: Any, options: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks import command, likelihood, speed
+
+    times: dict[str, Any] = {"rounds": options.rounds, "seconds": options.seconds}
+    if letter in TRAINING:
+        return speed.measure(TRAINING[letter], data, **times, steps=options.steps)
+    if letter == "E":
+        return likelihood.measure(data, **times, images=options.images, full=options.full)
+    return command.measure(rounds=options.rounds)
+
+
+def _growth(options: argparse.Namespace) -> None:
+    from benchmarks import figures, growth
+
+    measured = growth.measure(largest=options.largest)
+    figures.growth(measured["panels"], options.folder / "figures" / "growth.png")
+    report.keep("growth", "growth", measured, options.folder)
+
+
+def _nats(options: argparse.Namespace) -> None:
+    from benchmarks import nats
+
+    settings = dict(_setting(text) for text in options.set)
+    log = options.folder / "nats.jsonl"
+    for name in options.contenders:
+        own = settings if name == "elbox" else {}
+        found = nats.measure(name, options.at, own, log, samples=options.samples, images=options.images)
+        report.keep("nats", " ".join([name, *(options.set if own else [])]), found, options.folder)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _all(options: argparse.Namespace) -> None:
+    for name in ("speed", "growth", "nats"):
+        _COMMANDS[name](_arguments(["--folder", str(options.folder), name]))
+
+
+_COMMANDS = {"speed": _speed, "growth": _growth, "nats": _nats, "page": lambda options: None, "all": _all}
+
+
+def _arguments(given: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=report.HERE, help="where results.json and RESULTS.md are kept")
+    commands = parser.add_subparsers(dest="command", required=True)
+    speed = commands.add_parser("speed", help="time of a step, of an evaluation, of a command")
+    speed.add_argument("--workloads", nargs="+", default=list(LETTERS), choices=list(LETTERS))
+    speed.add_argument("--rounds", type=int, default=5)
+    speed.add_argument("--seconds", type=float, default=1.0, help="least length of a contender's turn")
+    speed.add_argument("--steps", type=int, help="steps of a pass, to try things out")
+    speed.add_argument("--images", type=int, default=100, help="test images of the subset of workload E")
+    speed.add_argument("--full", action="store_true", help="workload E also on all 10 000 images, elbox only")
+    growth = commands.add_parser("growth", help="time and memory against size, with a figure")
+    growth.add_argument("--largest", type=float, default=float("inf"), help="leave out larger sizes")
+    nats = commands.add_parser("nats", help="seconds of training to a test NLL")
+    nats.add_argument("--contenders", nargs="+", default=["jax", "elbox"], choices=["jax", "elbox"])
+    nats.add_argument("--at", nargs="+", type=int, default=[40, 121, 364], help="passes after which NLL is measured")
+    nats.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of elbox.Training")
+    nats.add_argument("--samples", type=int, default=5000)
+    nats.add_argument("--images", type=int, default=2000)
+    commands.add_parser("page", help="write RESULTS.md from results.json")
+    commands.add_parser("all", help="speed, growth and nats")
+    return parser.parse_args(given)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "schedules.Linear": lambda: schedules.Linear(0.0, 2.0, over=0.5),
     "schedules.Cyclical": lambda: schedules.Cyclical(cycles=3, ramp=0.5, end=2.0),
     "schedules.Capacity": lambda: schedules.Capacity(nats=2.0, over=0.5),
+    "distributions.Bits": lambda: distributions.Bits(torch.tensor([0.5, -0.5]), 1),
     "distributions.Delta": lambda: distributions.Delta(torch.tensor([0.5, -0.5])),
     "distributions.DiscretizedLogistic": lambda: distributions.DiscretizedLogistic(
         torch.tensor([0.3, 2.5]), torch.tensor([0.7, 1.2]), levels=LEVELS

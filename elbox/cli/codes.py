@@ -4,25 +4,30 @@ from __future__ import annotations
 
 __all__ = ["decode", "encode", "score"]
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import torch
 import typer
 from torch import Tensor
 
 from elbox.cli.evaluate import RunFolder, Samples, Seed
 from elbox.cli.fit import DataDir
-from elbox.cli.output import ARRAYS, check_target, say, write_array
-from elbox.data import Protocol, as_examples
+from elbox.cli.output import ARRAYS, check_target, say, write_array, writing
+from elbox.data import Protocol, Rows, open_examples
 from elbox.data.files import read_file
-from elbox.errors import DataError
+from elbox.errors import DataError, RunError
 from elbox.evaluate import encode as encode_rows
 from elbox.evaluate import log_likelihood
 from elbox.runs import Run, load_run
 
 NewData = Annotated[str | None, typer.Argument(help="New data, a file or folder; default: the run's test split.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="File to write: .npy, .npz, .csv or .parquet.")]
+
+PART = 1 << 26  # bytes of rows in float32 that are read together; seeds depend on it
 
 
 def encode(run: RunFolder, new: NewData = None, out: Out = Path("codes.npy"), data_dir: DataDir = None) -> None:
@@ -32,9 +37,12 @@ def encode(run: RunFolder, new: NewData = None, out: Out = Path("codes.npy"), da
     """
     check_target(out, ARRAYS)
     loaded = load_run(run, data_dir=data_dir)
-    codes = encode_rows(loaded.model, examples(loaded, new))
-    write_array(out, codes, "z")
-    say(f"wrote {len(codes)} codes of {codes.shape[1]} dimensions to {out}")
+    x = _examples_for(out, loaded, new)
+    with writing(out, len(x), "z") as add:
+        for _, rows in parts(x):
+            codes = encode_rows(loaded.model, rows)
+            add(codes)
+    say(f"wrote {len(x)} codes of {codes.shape[1]} dimensions to {out}")
 
 
 def decode(
@@ -70,18 +78,50 @@ def score(
 ) -> None:
     """Write the importance-weighted log-likelihood of each example, in nats: low values are unusual examples.
 
+    Data that do not fit into memory are read and scored in parts, each with a seed of its own that follows from --seed.
+
     Example: `elbox score runs/demo new.npy --out scores.npy`
     """
     check_target(out, ARRAYS)
     loaded = load_run(run, data_dir=data_dir)
-    values = log_likelihood(loaded.model, examples(loaded, new), samples, seed=seed)
-    write_array(out, values, "log_likelihood")
-    say(f"mean log-likelihood {values.mean():.2f} nats over {len(values)} examples ({loaded.protocol}); wrote {out}")
+    x, total = _examples_for(out, loaded, new), 0.0
+    with writing(out, len(x), "log_likelihood") as add:
+        for i, rows in parts(x):
+            values = log_likelihood(loaded.model, rows, samples, seed=seed_of(seed, i))
+            total += float(values.sum())
+            add(values)
+    mean = total / len(x)
+    say(f"mean log-likelihood {mean:.2f} nats over {len(x)} examples ({loaded.protocol}); wrote {out}")
 
 
-def examples(run: Run, new: str | None) -> Tensor:
-    """The run's test split, or new data checked against the run's data and binarised by its protocol."""
+def examples(run: Run, new: str | None) -> Any:
+    """The run's test split, or new data checked against the run's data and binarised by its protocol: float32 rows
+    [N, *event], a tensor if they fit into memory, else `elbox.data.Rows`, of which slices are tensors.
+    """
     if new is None:
         return run.data.examples("test")
     protocol = Protocol.from_json(run.info["data"]["protocol"])
-    return as_examples(new, run.spec, where=new, protocol=protocol, columns=run.info["columns"]).float()
+    return open_examples(new, run.spec, protocol=protocol, columns=run.info["columns"]).float()
+
+
+def parts(x: Tensor | Rows) -> Iterator[tuple[int, Tensor]]:
+    """Numbered parts of the rows: a tensor is one part, rows on disk come 64 MiB at a time."""
+    most = len(x) if isinstance(x, Tensor) else max(1, PART // (4 * math.prod(x.shape[1:])))
+    for i, start in enumerate(range(0, len(x), most)):
+        yield i, x[start : start + most]
+
+
+def seed_of(seed: int, part: int) -> int:
+    """A seed for each part, the first of which has the seed itself."""
+    return seed if part == 0 else int(np.random.SeedSequence((seed, part)).generate_state(1)[0])
+
+
+def _examples_for(out: Path, run: Run, new: str | None) -> Any:
+    """Examples; refuses an output that cannot be written in parts if they come in parts."""
+    x = examples(run, new)
+    if not isinstance(x, Tensor) and out.suffix.lower() == ".npz":
+        raise RunError(
+            f"got --out {out} for {len(x)} rows that do not fit into memory; expected .npy, .csv or .parquet, which "
+            "are written in parts; name one of these"
+        )
+    return x

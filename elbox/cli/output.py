@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["print_json", "print_table", "say", "write_array", "write_images"]
+__all__ = ["ARRAYS", "check_target", "print_json", "print_table", "say", "write_array", "write_images", "writing"]
 
-import io
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from torch import Tensor
@@ -18,6 +19,8 @@ from elbox.runs import Run
 from elbox.train.checkpoint import write_bytes
 
 ARRAYS = (".npy", ".npz", ".csv", ".parquet")
+
+Add = Callable[[np.ndarray], None]
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -61,23 +64,73 @@ def write_array(path: Path, array: Tensor | np.ndarray, columns: str | Sequence[
         RunError: if the name has another ending.
         DataError: if pyarrow is missing for .parquet.
     """
+    with writing(path, len(array), columns) as add:
+        add(array)
+
+
+@contextmanager
+def writing(path: Path, n: int, columns: str | Sequence[str] = "x") -> Iterator[Callable[[Tensor | np.ndarray], None]]:
+    """Write n rows in parts, as `write_array` does: inside the block, call what it gives with some rows after others.
+
+    The file appears when the block has ended well; whatever happens before, what was there stays as it was. A `.npz`
+    file is written in one part.
+
+    Raises:
+        RunError: if the name has another ending, or the file cannot be written.
+        DataError: if pyarrow is missing for .parquet.
+    """
     check_target(path, ARRAYS)
-    values = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
-    buffer = io.BytesIO()
-    if path.suffix.lower() == ".npy":
-        np.save(buffer, values, allow_pickle=False)
-    elif path.suffix.lower() == ".npz":
-        arrays: dict[str, Any] = {columns if isinstance(columns, str) else "x": values}
-        np.savez_compressed(buffer, **arrays)
-    elif path.suffix.lower() == ".csv":
-        flat, names = _table(values, columns)
-        np.savetxt(buffer, flat, delimiter=",", header=",".join(names), comments="", fmt="%.9g")
-    else:
-        _parquet(buffer, values, columns)
-    write_bytes(path, buffer.getvalue())
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            with _FORMATS[path.suffix.lower()](file, n, columns) as add:
+                yield lambda rows: add(rows.detach().cpu().numpy() if isinstance(rows, Tensor) else rows)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"could not write {path} ({error.strerror or error}); nothing was half-written; free space or choose "
+            "another --out"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def _parquet(buffer: io.BytesIO, values: np.ndarray, columns: str | Sequence[str]) -> None:
+@contextmanager
+def _npy(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[Add]:
+    """A header for n rows, then the rows."""
+
+    def add(rows: np.ndarray) -> None:
+        if not file.tell():
+            header = {"descr": np.lib.format.dtype_to_descr(rows.dtype), "fortran_order": False}
+            np.lib.format.write_array_header_1_0(file, header | {"shape": (n, *rows.shape[1:])})
+        file.write(np.ascontiguousarray(rows).data)
+
+    yield add
+
+
+@contextmanager
+def _npz(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[Add]:
+    arrays: dict[str, Any] = {}
+    yield lambda rows: arrays.update({columns if isinstance(columns, str) else "x": rows})
+    np.savez_compressed(file, **arrays)
+
+
+@contextmanager
+def _csv(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[Add]:
+    def add(rows: np.ndarray) -> None:
+        flat, names = _table(rows, columns)
+        header = "" if file.tell() else ",".join(names)
+        np.savetxt(file, flat, delimiter=",", header=header, comments="", fmt="%.9g")
+
+    yield add
+
+
+@contextmanager
+def _parquet(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[Add]:
+    """A row group for each part."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -85,8 +138,25 @@ def _parquet(buffer: io.BytesIO, values: np.ndarray, columns: str | Sequence[str
         raise DataError(
             'got a .parquet file to write, which needs pyarrow; run: pip install "elbox[tables]", or write a .csv file'
         ) from None
-    flat, names = _table(values, columns)
-    pyarrow.parquet.write_table(pyarrow.table({name: flat[:, i] for i, name in enumerate(names)}), buffer)
+    with ExitStack() as stack:
+        writers: list[Any] = []
+
+        def add(rows: np.ndarray) -> None:
+            flat, names = _table(rows, columns)
+            table = pyarrow.table({name: flat[:, i] for i, name in enumerate(names)})
+            if not writers:
+                writers.append(stack.enter_context(pyarrow.parquet.ParquetWriter(file, table.schema)))
+            writers[0].write_table(table)
+
+        yield add
+
+
+_FORMATS: dict[str, Callable[[BinaryIO, int, str | Sequence[str]], AbstractContextManager[Add]]] = {
+    ".npy": _npy,
+    ".npz": _npz,
+    ".csv": _csv,
+    ".parquet": _parquet,
+}
 
 
 def _table(values: np.ndarray, columns: str | Sequence[str]) -> tuple[np.ndarray, list[str]]:

@@ -19,7 +19,7 @@ NAMES = ACTIVATIONS | {name: getattr(likelihoods, name) for name in likelihoods.
 CALLS = {name: getattr(schedules, name) for name in ("Constant", "Linear", "Cyclical", "Capacity")}
 WORDS = {"none": None, "true": True, "false": False}
 TRAINING = ("schedule", "clip", "ema", "eps", "evaluations", "checkpoint_seconds")  # the rest of Training has options
-DATA = ("kind", "levels", "size")  # how a file of the user's is read
+DATA = ("kind", "levels", "size", "stream")  # how a file of the user's is read
 
 
 def split(

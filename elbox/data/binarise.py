@@ -27,7 +27,7 @@ from elbox.spec import DataSpec
 
 PROTOCOLS = ("static", "dynamic", "threshold")
 
-_ROWS = 10_000  # rows drawn together: part of the recipe, the bits of a seed depend on it
+_ROWS = 10_000  # rows drawn together, which bounds the memory; the bits do not depend on it
 
 
 class AsFloat(nn.Module):
@@ -74,16 +74,18 @@ class DynamicBinarise(nn.Module):
         return f"levels={self.levels}"
 
 
-def bernoulli_draw(x: np.ndarray, levels: int, seed: int = 0) -> np.ndarray:
+def bernoulli_draw(x: np.ndarray, levels: int, seed: int = 0, first: int = 0) -> np.ndarray:
     r"""One seeded draw \(\mathrm{Bernoulli}(v / (L-1))\) for every pixel, in row order.
 
-    The uniform numbers come from `PCG64(seed)` in float32, 10 000 rows at a time; with seed 0 and MNIST's 70 000
-    images in their original order this is elbox's statically binarised MNIST.
+    The uniform numbers come from `PCG64(seed)` in float32, one for each pixel of each row from row 0 on; with seed 0
+    and MNIST's 70 000 images in their original order this is elbox's statically binarised MNIST. The generator jumps
+    to row `first`, so that rows drawn in parts, in any order, get the bits that they get when drawn together.
 
     Arguments:
         x: Grey levels [N, …].
         levels: Number of levels L.
         seed: Seed of the draw.
+        first: Number of the first of these rows in the data set.
 
     Returns:
         Zeros and ones [N, …] uint8.
@@ -92,7 +94,10 @@ def bernoulli_draw(x: np.ndarray, levels: int, seed: int = 0) -> np.ndarray:
         >>> bernoulli_draw(np.array([[0, 255, 255]], dtype=np.uint8), 256)
         array([[0, 1, 1]], dtype=uint8)
     """
-    rng = np.random.Generator(np.random.PCG64(seed))
+    skip = first * int(np.prod(x.shape[1:]))
+    rng = np.random.Generator(np.random.PCG64(seed).advance(skip // 2))  # one 64-bit output makes two float32
+    if skip % 2:
+        rng.random(dtype=np.float32)
     bits = np.empty(x.shape, np.uint8)
     for start in range(0, len(x), _ROWS):
         rows = x[start : start + _ROWS]
@@ -148,13 +153,16 @@ class Protocol:
             "real": "real values as given, densities in the units of the data",
         }[spec.kind]
 
-    def binarise(self, x: np.ndarray) -> np.ndarray:
-        """Zeros and ones uint8 from levels, once: a seeded draw, or the threshold. Kind `"none"` returns `x`."""
+    def binarise(self, x: np.ndarray, first: int = 0) -> np.ndarray:
+        """Zeros and ones uint8 from levels, once: a seeded draw, or the threshold. Kind `"none"` returns `x`.
+
+        `first` is the number of the first of these rows in the data set, on which the draw depends.
+        """
         if self.kind == "none":
             return x
         if self.kind == "threshold":
             return (x > (self.levels - 1) / 2).astype(np.uint8)
-        return bernoulli_draw(x, self.levels, self.seed)
+        return bernoulli_draw(x, self.levels, self.seed, first)
 
     def prepare(self) -> nn.Module:
         """The module that turns a training batch, as it is stored, into the float32 that a model takes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["build"]
+__all__ = ["build", "choose_kind", "choose_protocol", "describe"]
 
 import hashlib
 from dataclasses import replace
@@ -13,10 +13,12 @@ import torch
 
 from elbox.data.binarise import Protocol
 from elbox.data.checks import as_rows, check_finite, check_support, check_varies
-from elbox.data.kinds import MOST_LEVELS, codes, count_levels, infer_kind, resident, spec_of
+from elbox.data.kinds import MOST_LEVELS, codes, count_levels, kind_of, resident, spec_of
 from elbox.data.raw import Raw, Where
+from elbox.data.scan import Facts, Moments
 from elbox.data.splits import Data, Split, complete_split, random_split
 from elbox.errors import DataError
+from elbox.spec import DataSpec
 
 
 def build(raw: Raw, source: dict[str, Any], fractions: tuple[float, float, float]) -> Data:
@@ -24,45 +26,46 @@ def build(raw: Raw, source: dict[str, Any], fractions: tuple[float, float, float
     options, where = source["options"], raw.where
     x = as_rows(raw.x, where)
     check_finite(x, where)
-    kind, levels = _kind(x, raw, options)
+    kind, levels = choose_kind(Facts.of(x), options, raw.kind, raw.levels)
+    check_support(x, kind, levels, where)
     y, names = codes(raw.y, len(x), where)
     if raw.class_names and y is not None:
         y, names = np.asarray(raw.y).astype(np.int64), raw.class_names
     seed = options["seed"]
     indices = complete_split(raw.indices, seed) if raw.indices else random_split(len(x), fractions, seed, where)
     stored = resident(x, kind, levels)
-    protocol = _protocol(options, kind, levels, where)
+    protocol = choose_protocol(options, kind, levels, where)
     found = {**raw.notes, "fingerprint": _fingerprint(stored, y, indices), "protocol": protocol.to_json()}
     parts, arrays = _parts(stored, y, indices, protocol)
     stored_kind = ("binary", 0) if protocol.kind in ("static", "threshold") else (kind, levels)
-    check_varies(arrays["train"], stored_kind[0], _after(where, protocol))
-    spec = spec_of(arrays["train"], *stored_kind, len(names), protocol)
+    spec = describe(Moments.of(arrays["train"]), stored.shape[1:], *stored_kind, len(names), protocol, where)
     return Data(
         spec, **parts, prepare=protocol.prepare(), protocol=protocol.describe(spec), source={**source, **found},
         indices=indices, class_names=names, columns=where.columns,
     )  # fmt: skip
 
 
-def _kind(x: np.ndarray, raw: Raw, options: dict[str, Any]) -> tuple[str, int]:
+def choose_kind(facts: Facts, options: dict[str, Any], known: str | None, known_levels: int) -> tuple[str, int]:
     """Kind and levels: what the user says, else what the source knows, else what the values look like."""
     levels = options.get("levels", 0)
-    kind = options.get("kind") or ("levels" if levels else raw.kind)
+    kind = options.get("kind") or ("levels" if levels else known)
     if kind is None:
-        kind, levels = infer_kind(x)
-    elif kind != "levels":
-        levels = 0
-    else:
-        levels = levels or raw.levels or min(count_levels(x), MOST_LEVELS)
-    check_support(x, kind, levels, raw.where)
-    return kind, levels
+        return kind_of(facts)
+    if kind != "levels":
+        return kind, 0
+    return kind, levels or known_levels or min(count_levels(facts), MOST_LEVELS)
 
 
-def _after(where: Where, protocol: Protocol) -> Where:
-    """Names for messages about values that are binarised by now."""
-    return where if protocol.kind == "none" else replace(where, name=f"{where.name} after {protocol.kind} binarisation")
+def describe(
+    found: Moments, shape: tuple[int, ...], kind: str, levels: int, classes: int, protocol: Protocol, where: Where
+) -> DataSpec:
+    """The spec of training rows that vary, as they are stored."""
+    name = where.name if protocol.kind == "none" else f"{where.name} after {protocol.kind} binarisation"
+    check_varies(found, kind, replace(where, name=name), table=len(shape) == 1)
+    return spec_of(found, tuple(int(n) for n in shape), kind, levels, classes, protocol)
 
 
-def _protocol(options: dict[str, Any], kind: str, levels: int, where: Where) -> Protocol:
+def choose_protocol(options: dict[str, Any], kind: str, levels: int, where: Where) -> Protocol:
     """The protocol that was asked for; only grey levels can be binarised."""
     how = options.get("binarise")
     if how is None:

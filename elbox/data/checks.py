@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from elbox.data.raw import Where
-from elbox.data.scan import first_bad, moments
+from elbox.data.scan import Moments, first_bad
 from elbox.errors import DataError
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -140,36 +140,37 @@ def _expectation(kind: str, levels: int, value: float) -> tuple[str, str]:
     return wanted, "give the right number of levels, or use kind='real'"
 
 
-def check_varies(x: np.ndarray, kind: str, where: Where) -> None:
+def check_varies(found: Moments, kind: str, where: Where, *, table: bool) -> None:
     """Refuse a real-valued table column, or a whole data set, that never varies: its density would be infinite.
 
     A column that varies by less than 32-bit floats resolve at its size is as good as constant, and refused too.
 
     Arguments:
-        x: Training rows [N, *event] as they are stored.
+        found: Moments of the training rows as they are stored.
         kind: Kind of values.
         where: Names for the message.
+        table: Whether a row is a row of a table, of which every column has to vary.
     """
-    if kind == "real" and x.ndim == 2:
-        _check_columns(x, where)
-    elif first_bad(x, lambda v: v != x.flat[0]) is None:
+    if kind == "real" and table:
+        _check_columns(found, where)
+    elif found.low.min() == found.high.max():
         raise DataError(
-            f"got the value {x.flat[0]:g} everywhere in the training rows of {where.name}; expected values that vary; "
-            "check how they were made"
+            f"got the value {found.low[0]:g} everywhere in the training rows of {where.name}; expected values that "
+            "vary; check how they were made"
         )
 
 
-def _check_columns(x: np.ndarray, where: Where) -> None:
-    names = [repr(c) for c in where.columns] or [str(j) for j in range(x.shape[1])]
-    fixed = np.flatnonzero((x == x[:1]).all(axis=0))
+def _check_columns(found: Moments, where: Where) -> None:
+    mean, spread = found.mean, found.spread
+    names = [repr(c) for c in where.columns] or [str(j) for j in range(len(mean))]
+    fixed = np.flatnonzero(found.low == found.high)
     if len(fixed):
         j = int(fixed[0])
         others = f" and {len(fixed) - 1} more like it" if len(fixed) > 1 else ""
         raise DataError(
-            f"got column {names[j]} of {where.name} with the value {x[0, j]:g} in every training row; expected columns "
-            f"that vary; drop it{others}"
+            f"got column {names[j]} of {where.name} with the value {found.low[j]:g} in every training row; expected "
+            f"columns that vary; drop it{others}"
         )
-    mean, spread = moments(x, by_column=True)
     coarse = np.flatnonzero(np.spacing(np.abs(mean).astype(np.float32)) > 0.01 * spread)
     if len(coarse):
         j = int(coarse[0])

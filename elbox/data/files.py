@@ -1,26 +1,30 @@
-"""The user's own files: `.npy`, `.npz`, `.csv` and `.parquet` tables of numbers; folders of images are in `folder`.
+"""The user's own files: `.npy`, `.npz`, `.csv` and `.parquet` tables of numbers, folders of these or of images.
+
+What can be read in parts (`.npy`, `.parquet`, folders) is a `Source`, of which `elbox.data.rows` streams the rows.
 
 Nothing here runs code that a file holds: arrays are read without pickle.
 """
 
 from __future__ import annotations
 
-__all__ = ["FORMATS", "read_file"]
+__all__ = ["FORMATS", "open_file", "read_file", "whole"]
 
-import contextlib
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from elbox.data.checks import numeric
-from elbox.data.folder import read_folder
+from elbox.data.folder import ImageFolder
 from elbox.data.memory import check_memory
+from elbox.data.npy import NpyFile, damaged
+from elbox.data.parquet import ParquetFile
 from elbox.data.raw import Raw, Where
+from elbox.data.shards import shards_in
+from elbox.data.source import Source
 from elbox.data.text import read_csv
 from elbox.errors import DataError, SettingError
 
@@ -28,7 +32,7 @@ FORMATS = (".npy", ".npz", ".csv", ".tsv", ".parquet")
 
 
 def read_file(path: str | os.PathLike[str], *, size: tuple[int, int] | None = None, channels: int | None = None) -> Raw:
-    """Whatever `path` holds, by its suffix, or a folder of images.
+    """Whatever `path` holds, in memory.
 
     Arguments:
         path: File or folder.
@@ -39,40 +43,40 @@ def read_file(path: str | os.PathLike[str], *, size: tuple[int, int] | None = No
         DataError: if there is nothing there, the format is unknown, the content is damaged or not numbers, or does not
             fit into memory.
     """
-    place = Path(path).expanduser()
-    name = os.fspath(path)
+    return whole(open_file(path, size=size, channels=channels), os.fspath(path))
+
+
+def open_file(
+    path: str | os.PathLike[str], *, size: tuple[int, int] | None = None, channels: int | None = None
+) -> Source | None:
+    """Whatever `path` holds, ready to be read in parts; None for formats that are read as a whole only.
+
+    Arguments and errors: as `read_file`.
+    """
+    place, name = Path(path).expanduser(), os.fspath(path)
     if not place.exists():
         raise DataError(f"got {name}, which does not exist; expected a file or a folder of images; check the path")
-    if place.is_dir():
-        return read_folder(place, name, size=size, channels=channels)
-    readers = {".npy": _npy, ".npz": _npz, ".csv": read_csv, ".tsv": read_csv, ".parquet": _parquet}
-    reader = readers.get(place.suffix.lower())
-    if reader is None:
+    if not place.is_dir() and place.suffix.lower() not in FORMATS:
         raise DataError(
             f"got {name}; expected {', '.join(FORMATS)} or a folder of images; save the data in one of these"
         )
-    if size is not None:
+    shards = shards_in(place, name) if place.is_dir() else None
+    if size is not None and (shards or not place.is_dir()):
         raise SettingError(f"got size={size} with {name}; expected a folder of images for size; leave size out")
-    return reader(place, name)
+    if place.is_dir():
+        return shards or ImageFolder(place, name, size=size, channels=channels)
+    readers: dict[str, Callable[[Path, str], Source]] = {".npy": NpyFile, ".parquet": ParquetFile}
+    reader = readers.get(place.suffix.lower())
+    return reader(place, name) if reader else None
 
 
-def _npy(path: Path, name: str) -> Raw:
-    """One array. It is mapped, not read: rows are copied once, when the splits are made."""
-    try:
-        x = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(_damaged(name, error)) from error
-    check_memory(2 * x.size * min(x.itemsize, 4), path.stat().st_size, name)
-    where = Where(name)
-    return Raw(numeric(x, where), None, where)
-
-
-def _damaged(name: str, error: Exception) -> str:
-    """Message for a file that numpy refuses."""
-    if "pickle" in str(error).lower() or "Python objects" in str(error):
-        return f"got Python objects in {name}; expected an array of numbers, elbox runs no pickle; save plain numbers"
-    reason = str(error).splitlines()[0] if str(error) else "empty file"
-    return f"got {name}, which numpy cannot read ({reason}); expected a whole .npy or .npz file; save it again"
+def whole(source: Source | None, name: str) -> Raw:
+    """Everything in a source; without one, all of the `.npz`, `.csv` or `.tsv` file of that name."""
+    if source is None:
+        place = Path(name).expanduser()
+        return (_npz if place.suffix.lower() == ".npz" else read_csv)(place, name)
+    check_memory(source.need, source.nbytes, name)
+    return source.raw()
 
 
 def _npz(path: Path, name: str) -> Raw:
@@ -89,7 +93,7 @@ def _npz(path: Path, name: str) -> Raw:
     except DataError:
         raise
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(_damaged(name, error)) from error
+        raise DataError(damaged(name, error)) from error
     return _joined(arrays, Where(name))
 
 
@@ -131,39 +135,3 @@ def _joined(arrays: dict[str, tuple[np.ndarray, np.ndarray | None]], where: Wher
         )
     x = np.concatenate([x for x, _ in arrays.values()])
     return Raw(x, np.concatenate(labels) if labels else None, where, indices=dict(zip(arrays, rows, strict=True)))
-
-
-def _parquet(path: Path, name: str) -> Raw:
-    """A table whose columns are all numbers; an index that pandas wrote is left out."""
-    try:
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise DataError(
-            f'got {name}, and reading .parquet needs pyarrow; expected it installed; pip install "elbox[tables]"'
-        ) from error
-    try:
-        file = pq.ParquetFile(path)
-        columns = [c for c in file.schema_arrow.names if not c.startswith("__index_level_")]
-        check_memory(16 * file.metadata.num_rows * len(columns), path.stat().st_size, name)
-        table = file.read(columns=columns)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are among these
-        if isinstance(error, DataError):
-            raise
-        raise DataError(
-            f"got {name}, which pyarrow cannot read ({str(error).splitlines()[0]}); expected a whole .parquet file; "
-            "save it again"
-        ) from error
-    where = Where(name, tuple(columns))
-    arrays = [_column(table.column(i), columns[i], where) for i in range(len(columns))]
-    return Raw(np.column_stack(arrays) if arrays else np.empty((0, 0)), None, where)
-
-
-def _column(column: Any, title: str, where: Where) -> np.ndarray:
-    """One column as numbers; a missing value becomes NaN and is named later."""
-    with contextlib.suppress(ValueError, TypeError):
-        values = column.to_numpy()
-        if values.dtype.kind in "biuf":
-            return values.astype(np.uint8) if values.dtype == bool else values
-    raise DataError(
-        f"got column {title!r} of type {column.type} in {where.name}; expected numbers; drop it or encode it as numbers"
-    )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["codes", "count_levels", "infer_kind", "resident", "spec_of"]
+__all__ = ["MOST_LEVELS", "codes", "count_levels", "infer_kind", "is_bytes", "kind_of", "resident", "spec_of"]
 
 from typing import Any
 
 import numpy as np
 
 from elbox.data.binarise import Protocol
-from elbox.data.checks import EXACT, is_binary
+from elbox.data.checks import EXACT
 from elbox.data.raw import Where
-from elbox.data.scan import moments
+from elbox.data.scan import Facts, Moments
 from elbox.errors import DataError
 from elbox.spec import DataSpec
 
@@ -33,27 +33,37 @@ def infer_kind(x: np.ndarray) -> tuple[str, int]:
         >>> infer_kind(np.array([[0, 3], [2, 12]]))
         ('count', 0)
     """
-    if is_binary(x):
+    return kind_of(Facts.of(x))
+
+
+def kind_of(facts: Facts) -> tuple[str, int]:
+    """Kind and number of levels, as `infer_kind`, from what is known of values that need not be in memory."""
+    if facts.binary:
         return "binary", 0
-    if x.dtype == np.uint8:
+    if facts.dtype == np.uint8:
         return "levels", 256
-    if x.dtype.kind == "f" or x.min() < 0 or x.max() > EXACT:
+    if facts.dtype.kind == "f" or facts.low < 0 or facts.high > EXACT:
         return "real", 0
-    if x.ndim == 2 or x.max() >= MOST_LEVELS:
+    if facts.ndim == 2 or facts.high >= MOST_LEVELS:
         return "count", 0
-    return "levels", count_levels(x)
+    return "levels", count_levels(facts)
 
 
-def count_levels(x: np.ndarray) -> int:
+def count_levels(facts: Facts) -> int:
     """Number of levels: 256 for bytes and for other whole numbers up to 128 … 255, else the largest value + 1."""
-    top = int(x.max())
-    return 256 if x.dtype == np.uint8 or 128 <= top <= 255 else max(top + 1, 2)
+    top = int(facts.high)
+    return 256 if facts.dtype == np.uint8 or 128 <= top <= 255 else max(top + 1, 2)
+
+
+def is_bytes(kind: str, levels: int, high: float) -> bool:
+    """Whether values of that kind, of which `high` is the largest, all fit into bytes."""
+    return kind == "binary" or (kind == "levels" and levels <= 256) or (kind == "count" and high <= 255)
 
 
 def resident(x: np.ndarray, kind: str, levels: int) -> np.ndarray:
     """Values as they stay in memory: bytes where all fit, else float32."""
-    fits = kind == "binary" or (kind == "levels" and levels <= 256) or (kind == "count" and x.max() <= 255)
-    return np.ascontiguousarray(x, dtype=np.uint8 if fits else np.float32)
+    small = is_bytes(kind, levels, float(x.max()) if kind == "count" else 0)
+    return np.ascontiguousarray(x, dtype=np.uint8 if small else np.float32)
 
 
 def codes(y: Any, n: int, where: Where) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -87,7 +97,9 @@ def codes(y: Any, n: int, where: Where) -> tuple[np.ndarray | None, tuple[str, .
     return code.astype(np.int64), tuple(str(name) for name in names)
 
 
-def spec_of(x: np.ndarray, kind: str, levels: int, classes: int, protocol: Protocol) -> DataSpec:
+def spec_of(
+    found: Moments, shape: tuple[int, ...], kind: str, levels: int, classes: int, protocol: Protocol
+) -> DataSpec:
     r"""The spec of a data set, its offset and scale from the training rows.
 
     The offset is the mean of each dimension: networks see centred inputs, and likelihoods start at the mean example.
@@ -96,19 +108,19 @@ def spec_of(x: np.ndarray, kind: str, levels: int, classes: int, protocol: Proto
     \(p = v / (L-1)\).
 
     Arguments:
-        x: Training rows [N, *event] as they are stored.
+        found: Moments of the training rows as they are stored.
+        shape: Shape of one example.
         kind: Kind of the values as they are stored.
         levels: Number of levels as stored.
         classes: Number of classes of the labels.
         protocol: Binarisation, of which dynamic is still to come.
     """
-    mean, spread = moments(x, by_column=True)
-    shape = tuple(int(n) for n in x.shape[1:])
+    mean, spread = found.mean, found.spread
     if protocol.kind == "dynamic":
         return DataSpec(shape, "binary", 0, _numbers(mean / (protocol.levels - 1)), 1.0, classes)
     if kind == "binary":
         return DataSpec(shape, kind, 0, _numbers(mean), 1.0, classes)
-    if x.ndim == 2 and kind in ("real", "count"):
+    if len(shape) == 1 and kind in ("real", "count"):
         # A count column that is constant in training may vary later: it keeps its own unit.
         return DataSpec(shape, kind, 0, _numbers(mean), _numbers(np.where(spread > 0, spread, 1.0)), classes)
     together = float(np.sqrt(np.square(spread).mean())) or (

@@ -15,10 +15,12 @@ from elbox.data.binarise import PROTOCOLS
 from elbox.data.build import build
 from elbox.data.catalogue import CATALOGUE, read_catalogue
 from elbox.data.checks import numeric
-from elbox.data.files import read_file
+from elbox.data.files import open_file, whole
 from elbox.data.kinds import MOST_LEVELS
+from elbox.data.memory import fits
 from elbox.data.raw import Raw, Where
 from elbox.data.splits import Data
+from elbox.data.streamed import build_streamed
 from elbox.errors import DataError, SettingError
 from elbox.spec import KINDS
 
@@ -34,15 +36,20 @@ def load(
     size: int | tuple[int, int] | None = None,
     kind: str | None = None,
     levels: int | None = None,
+    stream: bool | None = None,
 ) -> Data:
     """Data by catalogue name, or from the user's own file or folder of images.
 
     A catalogue name wins over a file of the same name; `./digits` is always a path. Where the source has no split of
     its own, 80 % of the rows at random are for training, 10 % for validation, 10 % for testing.
 
+    Data that do not fit into memory are streamed: the training rows stay on disk, and of the held-out splits each has
+    10 % of the rows, at most 10 000 and 128 MiB. `.npy` and `.parquet` files, folders of either, and folders of images
+    can be streamed.
+
     Arguments:
         name_or_path: A name in `elbox.data.CATALOGUE`; or a `.npy`, `.npz`, `.csv`, `.tsv` or `.parquet` file; or a
-            folder.
+            folder of `.npy` files, of `.parquet` files, or of images.
         data_dir: Folder of catalogue files; None for the environment variable ELBOX_DATA.
         binarise: `"static"`, `"dynamic"` or `"threshold"` to make grey levels binary (see `elbox.data.binarise`), or
             None.
@@ -50,6 +57,7 @@ def load(
         size: Height and width that images of a folder are resized to; one number for a square.
         kind: Kind of values (`binary`, `levels`, `real`, `count`) instead of the inferred one.
         levels: Number of levels, instead of the inferred number.
+        stream: Stream the data, or do not; None streams what does not fit into memory.
 
     Raises:
         DataError: in one sentence, what is wrong with which file and row, and what to do.
@@ -62,18 +70,29 @@ def load(
     given = os.fspath(name_or_path)
     options = _options(binarise=binarise, seed=seed, kind=kind, levels=levels)
     height_width = _size(size)
-    folder = None if data_dir is None else os.fspath(data_dir)
     if given in CATALOGUE:
         if size is not None:
             raise SettingError(f"got size={size} with {given}; expected a folder of images for size; leave size out")
-        raw = read_catalogue(given, data_dir=folder, seed=seed)
-        origin = {"from": "catalogue", "name": given}
-    else:
-        _known_or_path(given)
-        raw = read_file(given, size=height_width)
-        origin = {"from": "file", "name": given, "path": str(Path(given).expanduser().resolve())}
-    size_option = {"size": list(height_width)} if height_width else {}
-    return build(raw, {**origin, "options": {**options, **size_option}}, SPLIT)
+        if stream:
+            raise SettingError(_cannot_stream(given))
+        raw = read_catalogue(given, data_dir=None if data_dir is None else os.fspath(data_dir), seed=seed)
+        return build(raw, {"from": "catalogue", "name": given, "options": options}, SPLIT)
+    _known_or_path(given)
+    source = open_file(given, size=height_width)
+    options |= {"size": list(height_width)} if height_width else {}
+    record = {"from": "file", "name": given, "path": str(Path(given).expanduser().resolve()), "options": options}
+    if stream and source is None:
+        raise SettingError(_cannot_stream(given))
+    if source is None or stream is False or (stream is None and fits(source.need)):
+        return build(whole(source, given), record, SPLIT)
+    return build_streamed(source, {**record, "options": {**options, "stream": True}})
+
+
+def _cannot_stream(given: str) -> str:
+    return (
+        f"got stream=true with {given}; expected a .npy or .parquet file, a folder of either, or a folder of images; "
+        "save it as one of these, or leave stream out"
+    )
 
 
 def from_array(
@@ -155,7 +174,8 @@ def reload(
         data = from_array(x, y, name=name, **{**options, "split": tuple(options["split"])})
     elif source["from"] == "file":
         path = str(source.get("path", name))
-        data = load(path if Path(path).exists() else name, **_untuple(options))
+        options = {"stream": False, **_untuple(options)}  # splits of streamed data are others
+        data = load(path if Path(path).exists() else name, **options)
     else:
         data = load(name, data_dir=data_dir or _former_folder(source), **_untuple(options))
     if data.source["fingerprint"] != source["fingerprint"]:

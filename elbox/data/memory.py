@@ -1,8 +1,8 @@
-"""How much memory there is, so that a file that cannot fit is refused politely rather than killed half-way."""
+"""How much memory there is, so that data that cannot fit are streamed, or refused rather than killed half-way."""
 
 from __future__ import annotations
 
-__all__ = ["available_memory", "check_memory"]
+__all__ = ["available_memory", "check_memory", "fits"]
 
 import contextlib
 import os
@@ -12,7 +12,9 @@ from elbox.errors import DataError
 
 
 def available_memory() -> int | None:
-    """Bytes that a program can still use: the least of what the system and its container allow; None if unknown."""
+    """Bytes that a program can still use: the least of what the system, its container and its own limits (`ulimit`)
+    allow; None if unknown.
+    """
     found = []
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -22,7 +24,9 @@ def available_memory() -> int | None:
     if not found:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))  # all of it: macOS tells no more
-    return min(found) if found else None
+    with contextlib.suppress(ImportError, OSError, ValueError, KeyError):
+        found += _own_limits(Path("/proc/self/status"))
+    return max(0, min(found)) if found else None
 
 
 def _group_memory(group: Path) -> int:
@@ -31,6 +35,23 @@ def _group_memory(group: Path) -> int:
     used = int((group / "memory.current").read_text(encoding="ascii"))
     stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
     return limit - used + int(stat.get("active_file", 0)) + int(stat.get("inactive_file", 0))
+
+
+def _own_limits(status: Path) -> list[int]:
+    """What the process's limits of address space and of data leave, where it has such limits."""
+    import resource  # not on Windows
+
+    lines = status.read_text(encoding="ascii").splitlines()
+    used = {line.partition(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.endswith(" kB")}
+    limits = {"VmSize": resource.RLIMIT_AS, "VmData": resource.RLIMIT_DATA}
+    soft = {name: resource.getrlimit(limit)[0] for name, limit in limits.items()}
+    return [limit - used[name] for name, limit in soft.items() if limit != resource.RLIM_INFINITY]
+
+
+def fits(need: int) -> bool:
+    """Whether so many bytes are available, as far as is known."""
+    free = available_memory()
+    return free is None or need <= free
 
 
 def check_memory(need: int, size: int, name: str) -> None:
@@ -45,7 +66,7 @@ def check_memory(need: int, size: int, name: str) -> None:
     if free is not None and need > free:
         raise DataError(
             f"got {name} of {_gb(size)}, which needs {_gb(need)} of memory with {_gb(free)} available; expected data "
-            "that fit into memory; take part of the rows, or bytes instead of floats"
+            "that fit into memory; save them as .npy or .parquet, which are streamed, or take part of the rows"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Raw", "Where"]
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,10 @@ class Where:
     name: str
     columns: tuple[str, ...] = ()
     row: Callable[[int], str] = "row {}".format
+
+    def after(self, rows: int) -> Where:
+        """The names for rows that are numbered from 0 but come after so many others."""
+        return replace(self, row=lambda i: self.row(i + rows))
 
     def cell(self, index: tuple[int, ...]) -> str:
         """Text for the element `index = (row, …)`."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from elbox.data.binarise import Protocol
 from elbox.data.raw import Where
+from elbox.data.rows import Rows
 from elbox.errors import DataError, SettingError
 from elbox.spec import DataSpec
 
@@ -21,14 +22,15 @@ PARTS = ("train", "valid", "test")
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows of one split, resident in memory.
+    """Rows of one split.
 
     Arguments:
-        x: Values [N, *event], uint8 where they are bytes, else float32.
+        x: Values [N, *event], uint8 where they are bytes, else float32: a tensor, or the `Rows` of training data that
+            are streamed from disk.
         y: Class codes [N] int64, or None.
     """
 
-    x: Tensor
+    x: Any
     y: Tensor | None = None
 
     def __len__(self) -> int:
@@ -47,7 +49,8 @@ class Data:
         prepare: Module from a training batch as stored to float32.
         protocol: Binarisation in one line, to be shown beside every number.
         source: JSON values from which `reload` builds the same data: name or path, options, fingerprint.
-        indices: Row numbers of each split in the source.
+        indices: Row numbers of each split in the source; of the held-out splits only if the data are streamed, as all
+            other rows, in the order of the file, are for training.
         class_names: Names of the classes.
         columns: Names of a table's columns, empty if they have none.
     """
@@ -68,21 +71,31 @@ class Data:
         assert len(np.unique(every)) == len(every), "splits overlap"
 
     @property
+    def streamed(self) -> bool:
+        """Whether the training rows stay on disk."""
+        return isinstance(self.train.x, Rows)
+
+    @property
     def binarisation(self) -> Protocol:
         """The protocol as an object, which can binarise new data in the same way."""
         return Protocol.from_json(self.source.get("protocol", {}))
 
-    def examples(self, split: str = "test", limit: int | None = None) -> Tensor:
+    def examples(self, split: str = "test", limit: int | None = None) -> Any:
         """The first `limit` rows of a split as the model sees them, [n, *event] float32.
 
-        Training rows under dynamic binarisation are drawn once, with the seed of the data.
+        Training rows under dynamic binarisation are drawn once, with the seed of the data. All training rows of data
+        that are streamed are `Rows`, of which slices are such tensors.
 
         Raises:
             SettingError: if there is no such split.
         """
         if split not in PARTS:
             raise SettingError(f"got split {split!r}; expected one of {', '.join(PARTS)}")
-        x = getattr(self, split).x[:limit]
+        x = getattr(self, split).x
+        if isinstance(x, Rows):
+            x = x.binarised(self.binarisation) if self.binarisation.kind == "dynamic" else x
+            return x.float() if limit is None else x.float()[:limit]
+        x = x[:limit]
         if split == "train" and self.binarisation.kind == "dynamic":
             x = torch.from_numpy(self.binarisation.binarise(x.numpy()))
         return x.float()
@@ -101,7 +114,8 @@ class Data:
         if how.kind != "none":
             kind = f"binary ({how.kind} binarisation of {how.levels} levels)"
         sizes = f"{len(self.train)} train / {len(self.valid)} validation / {len(self.test)} test"
-        return f"{self.source.get('name', 'array')}: {sizes}, {shape}, {kind}"
+        how_read = ", streamed from disk" if self.streamed else ""
+        return f"{self.source.get('name', 'array')}: {sizes}, {shape}, {kind}{how_read}"
 
 
 def _generator(seed: int) -> np.random.Generator:

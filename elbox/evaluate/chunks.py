@@ -8,7 +8,7 @@ what is alive at any one time.
 
 from __future__ import annotations
 
-__all__ = ["MEMORY", "Plan", "bytes_written", "plan", "rows_within", "terms_in_chunks"]
+__all__ = ["MEMORY", "Plan", "bytes_written", "plan", "rows_within", "sums_in_chunks", "terms_in_chunks"]
 
 import math
 from collections.abc import Callable, Iterator
@@ -18,18 +18,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from elbox.cost import count
 from elbox.draws import Draw
 from elbox.errors import DataError, SettingError, ShapeError
-from elbox.evaluate.scope import like_model, on_device
+from elbox.evaluate.scope import Examples, like_model, on_device
 from elbox.terms import Terms
 
 MEMORY = 2**28  # bytes; fixed, because chunk sizes decide which random number goes where
 ROWS = {"cpu": 2048}  # measured: with 4096 rows of 784 pixels the same work takes 1.6 × the time
 ROWS_ELSEWHERE = 65536
 EXAMPLES = 32  # examples in a chunk, as long as S allows: the encoder runs once for all of them
+
+
+Measure = Callable[[Terms], dict[str, Tensor]]
+Full = Callable[[Tensor, Tensor | None], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Plan:
     samples: int
 
 
-def plan(model: Any, x: Tensor, samples: int, memory: int, *, c: Tensor | None = None, whole: bool = False) -> Plan:
+def plan(model: Any, x: Examples, samples: int, memory: int, *, c: Tensor | None = None, whole: bool = False) -> Plan:
     """Chunks for S samples of every row of x.
 
     Arguments:
@@ -63,8 +66,8 @@ def plan(model: Any, x: Tensor, samples: int, memory: int, *, c: Tensor | None =
     """
     _check(x, samples, memory, c)
     first, first_c = like_model(model, x[:1]), on_device(model, c, slice(0, 1))
-    one = bytes_written(lambda: model.terms(first, 1, c=first_c, draw=_Remembered()))
-    two = bytes_written(lambda: model.terms(first, 2, c=first_c, draw=_Remembered()))
+    one = bytes_written(lambda: model.terms(first, 1, c=first_c, draw=Remembered()))
+    two = bytes_written(lambda: model.terms(first, 2, c=first_c, draw=Remembered()))
     rows = rows_within(memory, two - one, first.device)
     examples = min(len(x), rows, max(EXAMPLES, rows // samples), max(1, memory // max(1, 2 * one - two)))
     if whole:
@@ -80,13 +83,11 @@ def rows_within(memory: int, bytes_per_row: int, device: torch.device) -> int:
 
 def bytes_written(function: Callable[[], Any]) -> int:
     """Bytes of all tensors that the operators inside `function` write, views not counted."""
-    with _Counter() as counter:
-        function()
-    return counter.bytes
+    return count(function).bytes
 
 
 def terms_in_chunks(
-    model: Any, x: Tensor, samples: int, sizes: Plan, *, c: Tensor | None = None
+    model: Any, x: Examples, samples: int, sizes: Plan, *, c: Tensor | None = None
 ) -> Iterator[tuple[slice, Iterator[Terms]]]:
     """For each chunk of examples, its rows in x and its Terms in chunks of samples; to be read in this order.
 
@@ -104,12 +105,46 @@ def terms_in_chunks(
 
 
 def _samples_in_chunks(model: Any, x: Tensor, samples: int, chunk: int, c: Tensor | None) -> Iterator[Terms]:
-    draw = _Remembered()
+    draw = Remembered()
     for done in range(0, samples, chunk):
         yield model.terms(x, min(chunk, samples - done), c=c, draw=draw)
 
 
-class _Remembered:
+def sums_in_chunks(
+    model: Any,
+    x: Examples,
+    samples: int,
+    sizes: Plan,
+    measure: Measure,
+    *,
+    c: Tensor | None = None,
+    full: Full | None = None,
+) -> Iterator[tuple[slice, Iterator[tuple[int, dict[str, Tensor]]]]]:
+    """For each chunk of examples, its rows in x and, for each chunk of its samples, their number and `measure(terms)`.
+
+    Arguments:
+        model, x, samples, sizes, c: As `terms_in_chunks`.
+        measure: Terms → sums over their samples.
+        full: The same from (x, c) at once, for chunks of just the planned sizes: see `elbox.evaluate.fast`.
+    """
+    for start in range(0, len(x), sizes.examples):
+        rows = slice(start, min(start + sizes.examples, len(x)))
+        yield rows, _sums(model, like_model(model, x[rows]), samples, sizes, measure, on_device(model, c, rows), full)
+
+
+def _sums(
+    model: Any, x: Tensor, samples: int, sizes: Plan, measure: Measure, c: Tensor | None, full: Full | None
+) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    draw = Remembered()
+    for done in range(0, samples, sizes.samples):
+        size = min(sizes.samples, samples - done)
+        if full is not None and (len(x), size) == (sizes.examples, sizes.samples):
+            yield size, full(x, c)
+        else:
+            yield size, measure(model.terms(x, size, c=c, draw=draw))
+
+
+class Remembered:
     """A draw without gradients that encodes the same context only once, however many chunks of samples there are.
 
     Contexts are compared by identity. A context that depends on other samples, as in a hierarchy, is a new tensor in
@@ -137,30 +172,17 @@ class _Remembered:
         return q
 
 
-class _Counter(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        given = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        made = [t.untyped_storage() for t in tree_leaves(out) if isinstance(t, Tensor)]
-        self.bytes += sum(storage.nbytes() for storage in made if storage.data_ptr() not in given)
-        return out
-
-
 def _even(total: int, most: int) -> int:
     """The size of equal chunks (but for the last) of at most `most`, as few of them as possible."""
     return math.ceil(total / math.ceil(total / most))
 
 
-def _check(x: Tensor, samples: int, memory: int, c: Tensor | None) -> None:
+def _check(x: Examples, samples: int, memory: int, c: Tensor | None) -> None:
     if samples < 1 or memory < 1:
         raise SettingError(
             f"got samples={samples}, memory={memory}; expected whole numbers ≥ 1, e.g. 1000 and {MEMORY}"
         )
-    if x.dim() < 2 or (c is not None and len(c) != len(x)):
+    if len(x.shape) < 2 or (c is not None and len(c) != len(x)):
         got = f"data of shape {tuple(x.shape)}" + ("" if c is None else f" with a condition of shape {tuple(c.shape)}")
         raise ShapeError(f"got {got}; expected [N, *event], and a condition for each example: one example x is x[None]")
     if len(x) == 0:

@@ -13,7 +13,7 @@ from torch.distributions import Distribution, Independent
 
 from elbox.errors import IncompatibleError, SettingError, ShapeError
 from elbox.evaluate.chunks import MEMORY, bytes_written, rows_within
-from elbox.evaluate.scope import like_model, measuring, on_device
+from elbox.evaluate.scope import Examples, like_model, measuring, on_device
 from elbox.evaluate.weights import posterior_mean
 from elbox.model import VAE
 
@@ -21,7 +21,7 @@ DRAWS = 100  # for the mean of a posterior without a formula for it
 PRIOR_DRAWS = 2**16  # for the quantiles of a prior without a formula for them
 
 
-def encode(model: VAE, x: Tensor, *, c: Tensor | None = None, memory: int = MEMORY) -> Tensor:
+def encode(model: VAE, x: Examples, *, c: Tensor | None = None, memory: int = MEMORY) -> Tensor:
     """Posterior means E_q[z] of examples; where there is no formula for the mean, as for flows, of 100 draws (seed 0).
 
     Arguments:
@@ -199,7 +199,7 @@ def most_active(model: VAE, x: Tensor, count: int | None = None) -> list[int]:
 
 
 def _in_chunks(
-    model: VAE, function: Callable[[Tensor, Tensor | None], Tensor], rows: Tensor, c: Tensor | None, memory: int
+    model: VAE, function: Callable[[Tensor, Tensor | None], Tensor], rows: Examples, c: Tensor | None, memory: int
 ) -> Tensor:
     if len(rows) == 0:
         raise ShapeError(f"got a tensor of shape {tuple(rows.shape)}; expected at least one row")

@@ -62,6 +62,7 @@ class Evaluation:
             say.
         active_units: How many of these exceed 0.01 (Burda et al., 2016, §5.2); None where they are empty.
         closed_form: Whether the rate is a closed-form KL; else it is the mean of log q(z|x) − log p(z) over S samples.
+        precision: Of the network's products: `"32"`, or `"bf16"` (see `elbox.evaluate.fast`); sums are in float64.
         per_example: The values of each example, [N], under the names above; not in the JSON.
     """
 
@@ -79,6 +80,7 @@ class Evaluation:
     variance_of_means: tuple[float, ...] = ()
     active_units: int | None = None
     closed_form: bool = False
+    precision: str = "32"
     per_example: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def most_active(self, count: int | None = None) -> list[int]:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-__all__ = ["like_model", "measuring", "on_device"]
+__all__ = ["Examples", "like_model", "measuring", "on_device"]
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+
+@runtime_checkable
+class Examples(Protocol):
+    """Rows [N, *event] of which slices can be taken: a tensor, or data that are read from disk piece by piece."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: slice) -> Tensor: ...
+
 
 Place = tuple[torch.device, torch.dtype]
 

@@ -10,7 +10,7 @@ float64 where the device has it.
 
 from __future__ import annotations
 
-__all__ = ["Sums", "Weights", "posterior_mean", "wide", "with_rate"]
+__all__ = ["Sums", "Weights", "log_sums", "partial_sums", "posterior_mean", "wide", "with_rate"]
 
 import math
 from dataclasses import replace
@@ -21,6 +21,8 @@ from torch.distributions import Distribution, kl_divergence
 
 from elbox.errors import IncompatibleError
 from elbox.terms import Group, Terms
+
+LOG_SUM, LOG_SQUARES = "log Σ w", "log Σ w²"
 
 
 class Weights:
@@ -45,9 +47,13 @@ class Weights:
     def add(self, log_w: Tensor) -> None:
         """Take in the log-weights [K, B] of K more samples, nats."""
         log_w = wide(log_w)
-        self.count += log_w.shape[0]
-        self.log_sum = _logaddexp(self.log_sum, torch.logsumexp(log_w, 0))
-        self.log_squares = _logaddexp(self.log_squares, torch.logsumexp(2 * log_w, 0))
+        self.merge(torch.logsumexp(log_w, 0), torch.logsumexp(2 * log_w, 0), log_w.shape[0])
+
+    def merge(self, log_sum: Tensor, log_squares: Tensor, samples: int) -> None:
+        """Take in log Σ w and log Σ w², each [B], of `samples` more samples."""
+        self.count += samples
+        self.log_sum = _logaddexp(self.log_sum, log_sum)
+        self.log_squares = _logaddexp(self.log_squares, log_squares)
 
     def log_mean(self) -> Tensor:
         """log (1/S) Σ_s w_s, [B], nats."""
@@ -62,30 +68,25 @@ class Weights:
 
 
 class Sums:
-    """Means over samples of all else that an evaluation reports, for one batch of examples.
+    """Means over samples of all that an evaluation reports, for one batch of examples.
 
     `mean("distortion")` and `mean("rate")` are [B]; `mean("rate_per_dimension")` and `mean("z")` are [B, D], the latent
-    groups side by side. What the model cannot give is missing from `names`.
+    groups side by side. What the model cannot give is missing from `totals`.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        self.closed_form = True
+        self.weights = Weights()
         self.totals: dict[str, Tensor] = {}
 
-    def add(self, terms: Terms) -> None:
-        """Take in the terms of K more samples."""
-        samples = terms.log_px.shape[0]
+    def add(self, values: dict[str, Tensor], samples: int) -> None:
+        """Take in what `partial_sums` found for `samples` more samples."""
         self.count += samples
-        self._sum("distortion", -wide(terms.log_px).sum(0))
-        groups = [with_rate(group) for group in terms.groups.values()]
-        if all(group.prior is not None for group in groups):
-            self.closed_form = self.closed_form and all(group.kl is not None for group in groups)
-            self._sum("rate", samples * torch.stack([wide(group.rate) for group in groups]).sum(0))
-            per_dimension = [_rate_per_dimension(group) for group in groups]
-            if all(rate is not None for rate in per_dimension):
-                self._sum("rate_per_dimension", samples * torch.cat([r for r in per_dimension if r is not None], -1))
-        self._latent(groups, samples)
+        if LOG_SUM in values:
+            self.weights.merge(values[LOG_SUM], values[LOG_SQUARES], samples)
+        for name, value in values.items():
+            if name not in (LOG_SUM, LOG_SQUARES):
+                self.totals[name] = value if name not in self.totals else self.totals[name] + value
 
     def mean(self, name: str) -> Tensor:
         """The mean over all samples so far."""
@@ -100,17 +101,35 @@ class Sums:
             return None
         return (self.mean("z²") - z.square()).clamp(min=0) / (self.count - 1)
 
-    def _latent(self, groups: list[Group], samples: int) -> None:
-        means = [posterior_mean(group.posterior) for group in groups]
-        if all(m is not None and m.dim() == 2 for m in means):
-            self._sum("z", samples * torch.cat([wide(m) for m in means if m is not None], -1))
-            return
-        z = wide(torch.cat([group.z for group in groups], -1))
-        self._sum("z", z.sum(0))
-        self._sum("z²", z.square().sum(0))
 
-    def _sum(self, name: str, value: Tensor) -> None:
-        self.totals[name] = value if name not in self.totals else self.totals[name] + value
+def partial_sums(terms: Terms) -> dict[str, Tensor]:
+    """Sums over the K samples of `terms`, [B] or [B, D] each: all that an evaluation needs to keep of them."""
+    samples = terms.log_px.shape[0]
+    values = {"distortion": -wide(terms.log_px).sum(0)}
+    groups = [with_rate(group) for group in terms.groups.values()]
+    if all(group.prior is not None for group in groups):
+        exact = all(group.kl is not None for group in groups)
+        values["closed_form"] = torch.full_like(values["distortion"], float(samples * exact))
+        values["rate"] = samples * torch.stack([wide(group.rate) for group in groups]).sum(0)
+        per_dimension = [_rate_per_dimension(group) for group in groups]
+        if all(rate is not None for rate in per_dimension):
+            values["rate_per_dimension"] = samples * torch.cat([r for r in per_dimension if r is not None], -1)
+        values |= log_sums(terms)
+    return values | _latent(groups, samples)
+
+
+def log_sums(terms: Terms) -> dict[str, Tensor]:
+    """log Σ w and log Σ w² over the K samples of `terms`, each [B]."""
+    log_w = wide(terms.log_w)
+    return {LOG_SUM: torch.logsumexp(log_w, 0), LOG_SQUARES: torch.logsumexp(2 * log_w, 0)}
+
+
+def _latent(groups: list[Group], samples: int) -> dict[str, Tensor]:
+    means = [posterior_mean(group.posterior) for group in groups]
+    if all(m is not None and m.dim() == 2 for m in means):
+        return {"z": samples * torch.cat([wide(m) for m in means if m is not None], -1)}
+    z = wide(torch.cat([group.z for group in groups], -1))
+    return {"z": z.sum(0), "z²": z.square().sum(0)}
 
 
 def with_rate(group: Group) -> Group:

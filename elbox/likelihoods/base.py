@@ -28,7 +28,7 @@ class Likelihood(LazyDistribution):
     Attributes:
         kinds: Kinds of data that it describes.
         robust: Whether log p(x|z) changes by at most 1 nat when one output of the network changes by 1, so that
-            rounding the outputs to bfloat16 does no harm: true of logits, not of a mean with a small standard deviation.
+            rounding the outputs to bfloat16 does no harm: true of logits, not of a mean of small standard deviation.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ()

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution
 
+from elbox.distributions import Bits
 from elbox.likelihoods.base import Likelihood, Number
 from elbox.parts import part
 from elbox.spec import DataSpec
@@ -63,4 +64,4 @@ class Bernoulli(Likelihood):
         dims = self.event_dims(c, h)
         share, _ = self.units(h.shape[h.dim() - dims :])
         logits = torch.logit(share.clamp(0.001, 0.999)) + h
-        return Independent(torch.distributions.Bernoulli(logits=logits, validate_args=False), dims, validate_args=False)
+        return Bits(logits, dims)

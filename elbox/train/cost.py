@@ -1,9 +1,4 @@
-"""What one training step costs, counted and not timed, so that every choice made from it is the same on every run.
-
-The step is run forward once while three things are counted: floating-point operations of the matrix products and
-convolutions, operator calls (each costs a few microseconds in eager mode, whatever its size), and numbers written by
-all other operators (each a trip through memory that a compiled step saves by fusion).
-"""
+"""A trial of the training step, which counts what it costs and leaves no trace."""
 
 from __future__ import annotations
 
@@ -11,48 +6,13 @@ __all__ = ["Cost", "count", "untouched"]
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from elbox import cost
+from elbox.cost import Cost
 from elbox.train import rng
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The cost of one forward pass over one batch.
-
-    Arguments:
-        flops: Floating-point operations of matrix products and convolutions.
-        calls: Operator calls.
-        numbers: Elements written by operators that are neither products nor views.
-    """
-
-    flops: int
-    calls: int
-    numbers: int
-
-
-class _Counter(TorchDispatchMode):
-    def __init__(self) -> None:
-        from torch.utils.flop_counter import flop_registry
-
-        super().__init__()
-        self.formulas = flop_registry
-        self.flops = self.calls = self.numbers = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        self.calls += 1
-        formula = self.formulas.get(func._overloadpacket)
-        if formula is not None:
-            self.flops += int(formula(*args, **(kwargs or {}), out_val=out))
-        elif isinstance(out, Tensor) and not getattr(func, "is_view", False):
-            self.numbers += out.numel()
-        return out
 
 
 @contextmanager
@@ -70,12 +30,11 @@ def untouched(module: nn.Module, device: torch.device, state: Sequence[Tensor] =
 
 
 def count(step: nn.Module, x: Tensor) -> Cost:
-    """Count the cost of `step(x)`.
+    """The cost of one forward pass `step(x)`.
 
     Arguments:
         step: The training step, on the device of `x`.
         x: One batch [B, *event].
     """
-    with untouched(step, x.device), _Counter() as counter:
-        step(x)
-    return Cost(counter.flops, counter.calls, counter.numbers)
+    with untouched(step, x.device):
+        return cost.count(lambda: step(x))

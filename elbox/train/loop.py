@@ -25,11 +25,12 @@ from elbox.train.progress import Observer, Silent
 from elbox.train.session import FORMAT, HeldOut, Session, TrainResult
 from elbox.train.settings import Training
 from elbox.train.signals import Interrupts
+from elbox.train.stream import Examples
 
 
 def train(
     step: nn.Module,
-    x: Tensor,
+    x: Tensor | Examples,
     settings: Training | None = None,
     *,
     held_out: HeldOut | None = None,
@@ -79,6 +80,7 @@ def train(
         stack.enter_context(no_denormals())
         metrics = Metrics(folder / "metrics.jsonl" if folder else None)
         session = Session(step, x, settings, choice, held_out=held_out, store=store, metrics=metrics, observer=observer)
+        stack.callback(session.batches.close)
         session.begin(saved)
         session.train(stack.enter_context(Interrupts()), stop_after)
         return session.finish()
@@ -124,7 +126,9 @@ def _same_device(saved: Checkpoint, wanted: str) -> str:
     return before
 
 
-def _choice(step: nn.Module, x: Tensor, settings: Training, device: str, why: str, saved: Checkpoint | None) -> Choice:
+def _choice(
+    step: nn.Module, x: Tensor | Examples, settings: Training, device: str, why: str, saved: Checkpoint | None
+) -> Choice:
     if saved is not None:
         before = Choice.from_json(saved.state["choice"])
         if before.device == device:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from elbox.errors import NonFiniteError, RunError, SettingError
 from elbox.train import rng
-from elbox.train.batches import Batches
+from elbox.train.batches import batches
 from elbox.train.checkpoint import Checkpoint, Checkpoints, Metrics
 from elbox.train.devices import Choice, connect
 from elbox.train.logs import Logs
@@ -31,6 +31,7 @@ from elbox.train.progress import Observer
 from elbox.train.schedules import SCHEDULES
 from elbox.train.settings import Training
 from elbox.train.signals import Interrupts
+from elbox.train.stream import Examples
 from elbox.train.update import Update
 
 HeldOut = Callable[[], dict[str, float]]
@@ -95,7 +96,7 @@ class Session:
     def __init__(
         self,
         step: nn.Module,
-        x: Tensor,
+        x: Tensor | Examples,
         settings: Training,
         choice: Choice,
         *,
@@ -109,7 +110,7 @@ class Session:
         fabric = connect(choice)
         self.device = fabric.device
         self.update = Update(step, settings, choice, fabric)
-        self.batches = Batches(x, settings.batch_size, settings.seed, self.device)
+        self.batches = batches(x, settings.batch_size, settings.seed, self.device)
         self.examples, self.per_epoch, self.epochs = len(x), len(self.batches), settings.passes(len(x))
         self.total = self.per_epoch * self.epochs
         self.logs = Logs(self.device)

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.distributions import MultivariateNormal, Normal
+from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal
 
+from elbox import distributions
 from elbox.distributions import Delta, diagonal_normal, soft_clip
 from elbox.posteriors import Corrupted, Deterministic, DiagonalNormal, FullNormal
 from tests.closed_form.linear import DIMS, LATENT, SIGMA, affine, data, linear_gaussian
@@ -184,3 +185,34 @@ def test_diagonal_normal_sums_over_its_event() -> None:
     for dims in (1, 2):
         expected = Normal(m, s).log_prob(x).flatten(-dims).sum(-1)
         torch.testing.assert_close(diagonal_normal(m, s, dims).log_prob(x), expected)
+
+
+@given(st.integers(1, 200), st.floats(0.1, 1e4), st.integers(0, 10))
+def test_bits_are_bernoulli(size: int, spread: float, seed: int) -> None:
+    """One logarithm a block is the logarithm of each, for every number of bits and every size of the logits."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = (spread * torch.randn(2, 3, size, generator=generator, dtype=torch.float64)).requires_grad_()
+    x = torch.rand(3, size, generator=generator).round().double()
+    plain = Independent(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False).log_prob(x)
+    value = distributions.Bits(logits, 1).log_prob(x)
+    torch.testing.assert_close(value, plain, rtol=1e-9, atol=1e-9)
+    for one, other in zip(*(torch.autograd.grad(v.sum(), logits) for v in (value, plain)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_bits_differentiate_twice_and_by_example() -> None:
+    logits, x = torch.randn(2, 3, 12, dtype=torch.float64, requires_grad=True), torch.rand(3, 12).double()
+
+    def log_prob(logits: Tensor, x: Tensor) -> Tensor:
+        return distributions.Bits(logits, 1).log_prob(x)
+
+    assert torch.autograd.gradgradcheck(log_prob, (logits, x.requires_grad_()))
+    by_example = torch.func.vmap(torch.func.grad(lambda one: log_prob(one, x[0])))(logits[:, 0])
+    torch.testing.assert_close(by_example, (x[0] - logits[:, 0].sigmoid()).detach())
+
+
+def test_bits_expand_and_sample() -> None:
+    bits = distributions.Bits(torch.randn(3, 1, 2, 2), 3).expand((5, 3))
+    assert (bits.batch_shape, bits.event_shape) == ((5, 3), (1, 2, 2))
+    assert bits.log_prob(bits.sample()).shape == (5, 3)
+    assert bits.mean.shape == (5, 3, 1, 2, 2)

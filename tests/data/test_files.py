@@ -218,7 +218,7 @@ def test_too_large_a_file_is_refused_before_it_is_read(tmp_path: Path, monkeypat
     monkeypatch.setattr("elbox.data.memory.available_memory", lambda: 3_000_000_000)
     np.lib.format.open_memmap(tmp_path / "big.npy", mode="w+", dtype=np.float32, shape=(2_500_000, 1000))  # sparse
     with pytest.raises(DataError, match=r"big.npy of 10.0 GB, which needs 20.0 GB of memory with 3.0 GB available"):
-        load(tmp_path / "big.npy")
+        load(tmp_path / "big.npy", stream=False)
     for name in ("a.npz", "a.csv"):
         np.savez(tmp_path / "a.npz", RNG.normal(size=(40, 3)))
         (tmp_path / "a.csv").write_text("1,2\n3,4\n")

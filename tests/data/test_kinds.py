@@ -9,7 +9,7 @@ import torch
 from elbox.data import from_array
 from elbox.data.kinds import codes, infer_kind
 from elbox.data.raw import Where
-from elbox.data.scan import first_bad, moments
+from elbox.data.scan import Moments, first_bad
 
 RNG = np.random.default_rng(0)
 TABLE, IMAGES = (60, 5), (60, 1, 8, 9)
@@ -121,12 +121,14 @@ def test_data_frames_bring_their_columns() -> None:
 
 def test_chunked_scans_agree_with_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elbox.data.scan._CHUNK", 50)
-    x = RNG.normal(5, 2, size=(97, 3, 4))
-    mean, spread = moments(x, by_column=False)
-    assert (mean, spread) == (pytest.approx(x.mean()), pytest.approx(x.std()))
-    table = x.reshape(97, 12)
-    mean, spread = moments(table, by_column=True)
-    np.testing.assert_allclose(mean, table.mean(0))
-    np.testing.assert_allclose(spread, table.std(0))
+    monkeypatch.setattr("elbox.data.scan._TILE", 60)
+    x = RNG.normal(5, 2, size=(97, 3, 4)) + 1e6
+    found, table = Moments(), x.reshape(97, 12)
+    for start in range(0, 97, 13):
+        found.add(x[start : start + 13])
+    np.testing.assert_allclose(found.mean, table.mean(0), rtol=1e-14)
+    np.testing.assert_allclose(found.spread, table.std(0), rtol=1e-9)
+    assert (found.low == table.min(0)).all()
+    assert (found.high == table.max(0)).all()
     x[60, 2, 1] = x[80, 0, 0] = np.nan
     assert first_bad(x, np.isnan) == (60, 2, 1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from elbox import ELBO, DataSpec, recipes
 from elbox.evaluate import bounds, evaluate, held_out, log_likelihood
 from elbox.evaluate.chunks import Plan
-from elbox.evaluate.weights import Sums, Weights
+from elbox.evaluate.weights import Sums, Weights, partial_sums
 
 
 def streamed(log_w: torch.Tensor, chunk: int) -> Weights:
@@ -79,7 +79,7 @@ def test_means_over_samples_weigh_chunks_by_their_size() -> None:
         terms = [model.terms(x, k) for k in (5, 1)]
     sums = Sums()
     for t in terms:
-        sums.add(t)
+        sums.add(partial_sums(t), len(t.log_px))
     expected = torch.cat([t.log_px for t in terms]).mean(0)
     torch.testing.assert_close(sums.mean("distortion").float(), -expected)
 
