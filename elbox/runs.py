@@ -17,6 +17,7 @@ import copy
 import io
 import json
 import platform
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,16 @@ import torch
 from elbox import data as data_package
 from elbox.data import Data
 from elbox.errors import ElboxError, IncompatibleError, RunError
-from elbox.evaluate import Evaluation, held_out
+from elbox.evaluate import Evaluation, MeanSE, encode, held_out
 from elbox.evaluate import evaluate as evaluate_model
+from elbox.evaluate.result import ACTIVE
 from elbox.likelihoods.base import Likelihood
 from elbox.model import VAE
 from elbox.recipes import Recipe
 from elbox.spec import DataSpec
 from elbox.train import Training, TrainResult, checkpoint, train
+from elbox.train.loop import check
+from elbox.train.processes import join
 from elbox.train.step import Step
 
 
@@ -115,10 +119,10 @@ class Run:
             >>> run.evaluate(samples=10).n
             180
         """
-        result = evaluate_model(self.model, self.data.examples(split), samples=samples, seed=seed, **options)
-        if self.folder:
-            record = {"split": split, "protocol": self.protocol, **result.to_json()}
-            checkpoint.write_json(self.folder / "evaluation.json", record)
+        result = _evaluate(self.model, self.data.examples(split), samples=samples, seed=seed, **options)
+        folder, record = self.folder, {"split": split, "protocol": self.protocol, **result.to_json()}
+        if folder:
+            join(Training()).on_first(lambda: checkpoint.write_json(folder / "evaluation.json", record))
         return result
 
     def save(self, folder: str | Path) -> Path:
@@ -171,18 +175,13 @@ def fit(
         ['train', 'held_out', 'train', 'held_out']
     """
     training, recipe = training or Training(), copy.deepcopy(recipe)
+    world = join(training)
+    check(training, len(data.train.x))
     _check_fit(recipe, data)
     info = _info(recipe, data, training)
     folder = Path(out) if out is not None else None
     if folder is not None:
-        if folder.exists():
-            raise RunError(
-                f"got the folder {folder}, which exists; expected a new one; a run that was interrupted goes on with "
-                f"elbox resume {folder}"
-            )
-        folder.mkdir(parents=True)
-        checkpoint.write_json(folder / "run.json", info)
-        _write_split(folder / "split.npz", data)
+        world.on_first(lambda: _write_beginning(folder, info, data))
     return _train(recipe, data, training, info, folder, observer, resuming=False)
 
 
@@ -191,6 +190,7 @@ def resume(
     *,
     data: Data | None = None,
     data_dir: Any = None,
+    devices: int | None = None,
     allow: tuple[type, ...] = (),
     observer: Any = None,
 ) -> Run:
@@ -198,6 +198,7 @@ def resume(
 
     Arguments:
         folder: The run's folder.
+        devices: Number of processes; None takes that of the run. Another number goes on with other noise.
         data: The data, where they came from an array in memory; None loads them again.
         data_dir: Where data files are.
         allow: Classes outside elbox that the run may name.
@@ -214,9 +215,11 @@ def resume(
             f"got the run {folder}, which is {info['status']}; nothing is left to train: "
             f"elbox report {folder} evaluates it and writes its report"
         )
+    training = training_of(folder, devices)
+    join(training)
     recipe = _recipe(info, allow)
     data = data or data_package.reload(info["data"], data_dir=data_dir)
-    return _train(recipe, data, Training.from_json(info["training"]), info, folder, observer, resuming=True)
+    return _train(recipe, data, training, info, folder, observer, resuming=True)
 
 
 def load_run(folder: str | Path, *, data_dir: Any = None, allow: tuple[type, ...] = ()) -> Run:
@@ -252,11 +255,12 @@ def _train(
     *,
     resuming: bool,
 ) -> Run:
-    step = Step(recipe.model, recipe.objective, recipe.estimator, data.prepare)
+    step, world = Step(recipe.model, recipe.objective, recipe.estimator, data.prepare), join(training)
     valid, bound = data.examples("valid"), recipe.objective.bound()
+    own = world.share(valid)
 
     def evaluate_held_out() -> dict[str, float]:
-        return held_out(recipe.model, valid, bound)
+        return _weighted(world.gather((len(own), held_out(recipe.model, own, bound))))
 
     result = train(
         step,
@@ -270,12 +274,69 @@ def _train(
     info |= _outcome(result)
     recipe.model.eval()
     if folder is not None:
-        checkpoint.write_tensors(folder / "model.safetensors", recipe.model.state_dict())
-        checkpoint.write_json(folder / "run.json", info)
+        world.on_first(lambda: _write_end(folder, info, recipe.model))
     if result.interrupted:
         where = f"; go on with: elbox resume {folder}" if folder else ""
         raise Interrupted(f"stopped after step {result.steps}{where}")
     return Run(recipe, info, result.history, folder, data)
+
+
+def _write_beginning(folder: Path, info: dict[str, Any], data: Data) -> None:
+    if folder.exists():
+        raise RunError(
+            f"got the folder {folder}, which exists; expected a new one; a run that was interrupted goes on with "
+            f"elbox resume {folder}"
+        )
+    folder.mkdir(parents=True)
+    checkpoint.write_json(folder / "run.json", info)
+    _write_split(folder / "split.npz", data)
+
+
+def _write_end(folder: Path, info: dict[str, Any], model: VAE) -> None:
+    checkpoint.write_tensors(folder / "model.safetensors", model.state_dict())
+    checkpoint.write_json(folder / "run.json", info)
+
+
+def _weighted(parts: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Means over all rows, from the means over each part of n rows."""
+    rows = sum(n for n, _ in parts)
+    return {name: sum(n * means[name] for n, means in parts) / rows for name in parts[0][1]}
+
+
+def _evaluate(model: VAE, x: torch.Tensor, *, seed: int, **options: Any) -> Evaluation:
+    """`elbox.evaluate`, of which each process of the run measures its share of the rows."""
+    world = join(Training())
+    if world.size == 1 or len(x) < 2 * world.size:
+        return evaluate_model(model, x, seed=seed, **options)
+    own, options = world.share(x), options | {"c": world.share(options["c"])} if "c" in options else options
+    part = evaluate_model(model, own, seed=world.seed(seed), **options)
+    parts = world.gather((part, encode(model, own, c=options.get("c")).double().mean(0).numpy()))
+    return replace(_merged([part for part, _ in parts], [centre for _, centre in parts]), seed=seed)
+
+
+def _merged(parts: list[Evaluation], centres: list[np.ndarray]) -> Evaluation:
+    """The evaluation of all rows 0 … N − 1, of which part r has r, r + w, …, and the mean code centres[r] [D]."""
+    first, rows = parts[0], np.array([part.n for part in parts])
+    values = {name: np.empty(rows.sum()) for name in first.per_example}
+    for rank, part in enumerate(parts):
+        for name, value in part.per_example.items():
+            values[name][rank :: len(parts)] = value
+    rates = np.array([part.rate_per_dimension for part in parts])
+    within, between = np.array([part.variance_of_means for part in parts]), np.array(centres)
+    variance = (rows - 1) @ within + rows @ (between - rows @ between / rows.sum()) ** 2 if within.size else np.empty(0)
+    variance = variance / (rows.sum() - 1)
+    means: dict[str, Any] = {name: MeanSE.of(value) for name, value in values.items()}
+    return replace(
+        first,
+        n=int(rows.sum()),
+        **means,
+        rate_per_dimension=tuple((rows @ rates / rows.sum()).tolist()),
+        variance_of_means=tuple(variance.tolist()),
+        active_units=None if first.active_units is None else int((variance > ACTIVE).sum()),
+        closed_form=all(part.closed_form for part in parts),
+        precision=next((part.precision for part in parts if part.precision != "32"), "32"),
+        per_example=values,
+    )
 
 
 def _check_fit(recipe: Recipe, data: Data) -> None:
@@ -334,6 +395,12 @@ def _outcome(result: TrainResult) -> dict[str, Any]:
         "best_bound": result.best_bound,
         "choice": result.choice.to_json(),
     }
+
+
+def training_of(folder: Path, devices: int | None = None) -> Training:
+    """The training settings of a run, to go on with the given number of processes on one machine, if any."""
+    training = Training.from_json(load_info(folder)["training"])
+    return training if devices is None else replace(training, devices=devices, nodes=1)
 
 
 def load_info(folder: Path) -> dict[str, Any]:

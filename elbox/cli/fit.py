@@ -22,6 +22,8 @@ from elbox.evaluate import Evaluation
 from elbox.recipes.base import named
 from elbox.runs import Run
 from elbox.train import Training, progress
+from elbox.train.launch import launch
+from elbox.train.processes import World, join, launched
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of data files; default: $ELBOX_DATA.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")]
@@ -46,7 +48,12 @@ def fit(
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
     optimizer: Annotated[str, typer.Option(help="adam, adamw, adamax, adagrad or sgd.")] = "adam",
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and samples; splits stay.")] = 0,
-    devices: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    devices: Annotated[
+        str, typer.Option(help="Processes that share each batch, with a device each; or a name, as --device.")
+    ] = "1",
+    nodes: Annotated[int, typer.Option(help="Machines with so many processes each.")] = 1,
+    strategy: Annotated[str, typer.Option(help="auto, ddp or fsdp: how several processes share the work.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, 32, tf32, bf16, 16 or 64.")] = "auto",
     compile: Annotated[
         bool | None,
@@ -62,31 +69,37 @@ def fit(
 
     Example: `elbox fit digits --recipe vae --set latent=10 --out runs/demo`
     """
-    start = time.perf_counter()
+    given, start = dict(locals()), time.perf_counter()
     if out is not None and out.exists() and not (out / "run.json").is_file():
         raise RunError(f"got --out {out}, which exists and is no run; expected a new folder")
     make = named(recipe)
     of_recipe, of_training, of_data = split(settings or [], make)
     training = Training(
-        epochs, batch_size, lr, optimizer, seed=seed, device=devices, precision=precision, compile=compile,
-        patience=patience, **of_training,
+        epochs, batch_size, lr, optimizer, seed=seed, precision=precision, compile=compile, patience=patience,
+        device=device if devices.isdigit() else devices, devices=int(devices) if devices.isdigit() else 1,
+        nodes=nodes, strategy=strategy, **of_training,
     )  # fmt: skip
+    folder = Path("runs") / f"{Path(data).stem}-{recipe}"
+    if not launched(training):
+        return launch(fit, given | {"out": out or _fresh(folder)}, training, out or _fresh(folder))
+    world = join(training)
+    target = world.on_first(lambda: out or _fresh(folder))
     loaded = data_package.load(data, data_dir=data_dir, binarise=binarise, **of_data)  # one split for all seeds
     model = make(loaded.spec, seed=seed, **of_recipe)
-    target = out or _fresh(Path("runs") / f"{Path(loaded.source['name']).stem}-{recipe}")
-    silent = quiet or as_json
+    silent = quiet or as_json or not world.first
     say(loaded.describe(), quiet=silent)
     say(f"{recipe} with {type(model.model.likelihood).__name__} likelihood; {loaded.protocol}", quiet=silent)
     observer = progress(quiet=silent)
-    if target.is_dir() and _resumable(target, model.to_json(), training, loaded.source):
+    if world.on_first(lambda: _resumable(target, model.to_json(), training, loaded.source)):
         run = runs.resume(target, data=loaded, observer=observer)
     else:
         run = runs.fit(model, loaded, training, out=target, observer=observer)
-    finish(run, time.perf_counter() - start, quiet=quiet, as_json=as_json)
+    finish(run, time.perf_counter() - start, world, quiet=quiet, as_json=as_json)
 
 
 def resume(
     run: Annotated[Path, typer.Argument(help="Folder of a run that was interrupted.")],
+    devices: Annotated[int | None, typer.Option(min=1, help="Processes; default: as many as the run had.")] = None,
     data_dir: DataDir = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -95,18 +108,28 @@ def resume(
 
     Example: `elbox resume runs/demo`
     """
-    start = time.perf_counter()
-    resumed = runs.resume(run, data_dir=data_dir, observer=progress(quiet=quiet or as_json))
-    finish(resumed, time.perf_counter() - start, quiet=quiet, as_json=as_json)
+    given, start = dict(locals()), time.perf_counter()
+    training = runs.training_of(run, devices)
+    if not launched(training):
+        return launch(resume, given, training, run)
+    world = join(training)
+    observer = progress(quiet=quiet or as_json or not world.first)
+    resumed = runs.resume(run, data_dir=data_dir, devices=devices, observer=observer)
+    finish(resumed, time.perf_counter() - start, world, quiet=quiet, as_json=as_json)
 
 
-def finish(run: Run, seconds: float, *, quiet: bool, as_json: bool) -> None:
+def finish(run: Run, seconds: float, world: World, *, quiet: bool, as_json: bool) -> None:
     """Evaluate, write the report and print the result."""
-    from elbox import report
-
-    silent = quiet or as_json
+    silent = quiet or as_json or not world.first
     say(f"evaluating on the test split with 1000 samples an example; later: elbox report {run.folder}", quiet=silent)
     evaluation = run.evaluate(progress=counter(silent))
+    if world.first:
+        _print_result(run, evaluation, seconds, quiet=quiet, as_json=as_json)
+
+
+def _print_result(run: Run, evaluation: Evaluation, seconds: float, *, quiet: bool, as_json: bool) -> None:
+    from elbox import report
+
     page = report.write(run, evaluation)
     if as_json:
         return print_json(
@@ -157,5 +180,5 @@ def _resumable(folder: Path, recipe: dict, training: Training, source: dict) -> 
     if not (folder / "run.json").is_file():
         return False
     info = runs.load_info(folder)
-    same = (info["recipe"], info["training"], info["data"]) == (recipe, training.to_json(), source)
+    same = (info["recipe"], Training.from_json(info["training"]), info["data"]) == (recipe, training, source)
     return same and info["status"] not in ("finished", "stopped early")

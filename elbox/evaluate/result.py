@@ -101,6 +101,8 @@ class Evaluation:
         rows = [(name, str(value), unit) for name, value, unit in named if value is not None]
         if self.active_units is not None:
             rows.append(("active units", str(self.active_units), f"of {len(self.variance_of_means)}"))
+        if self.precision != "32":
+            rows.append(("network's products", {"bf16": "bfloat16"}.get(self.precision, self.precision), ""))
         return [*rows, ("examples", str(self.n), "")]
 
     def to_json(self) -> dict[str, Any]:

@@ -23,7 +23,10 @@ OPTIONS = {
     "optimizer": "--optimizer",
     "precision": "--precision",
     "patience": "--patience",
-    "device": "--devices",
+    "device": "--device",
+    "devices": "--devices",
+    "nodes": "--nodes",
+    "strategy": "--strategy",
 }
 
 

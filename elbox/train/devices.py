@@ -32,6 +32,7 @@ import torch
 from elbox.errors import SettingError
 from elbox.record import cpu_has_bf16, missing_compiler
 from elbox.train.cost import Cost
+from elbox.train.processes import World
 from elbox.train.settings import Training
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Choice:
         compile: Whether the step is compiled.
         reasons: One sentence each for device, precision and compilation, to be printed and stored.
         threads: Threads of one operation on a CPU; 0 leaves torch's number.
+        processes: Processes that share each batch.
     """
 
     device: str
@@ -63,6 +65,7 @@ class Choice:
     compile: bool
     reasons: tuple[str, ...] = ()
     threads: int = 0
+    processes: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain values."""
@@ -71,14 +74,16 @@ class Choice:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Choice:
         """The choice that `to_json` described."""
-        return cls(
-            values["device"], values["precision"], values["compile"], tuple(values["reasons"]), values["threads"]
-        )
+        return cls(**{**values, "reasons": tuple(values["reasons"])})
 
 
-def device_name(wanted: str) -> tuple[str, str]:
-    """The device for the setting `wanted`, with the reason; one that is not there raises SettingError."""
+def device_name(wanted: str, world: World | None = None) -> tuple[str, str]:
+    """The device of this process for the setting `wanted`, with the reason; one that is not there raises
+    SettingError.
+    """
     cuda = torch.cuda.device_count()
+    if world is not None and world.size > 1:
+        return _device_of(wanted, world, cuda)
     if wanted == "auto":
         if cuda:
             return "cuda:0", "device cuda:0: found a CUDA device"
@@ -91,6 +96,19 @@ def device_name(wanted: str) -> tuple[str, str]:
     if wanted == "mps" and not torch.backends.mps.is_available():
         raise SettingError("got device='mps', but no such device was found; use device='auto' or 'cpu'")
     return wanted, f"device {wanted}: as asked"
+
+
+def _device_of(wanted: str, world: World, cuda: int) -> tuple[str, str]:
+    """The device of one of several processes."""
+    asked = f"{world.size} processes, {world.local_size} on this machine"
+    if wanted == "cpu" or (wanted == "auto" and not cuda):
+        return "cpu", f"device cpu: {asked}, with {torch.get_num_threads()} threads each"
+    if wanted not in ("auto", "cuda") or cuda < world.local_size:
+        raise SettingError(
+            f"got device={wanted!r} for {asked}, and {cuda} CUDA devices; expected a CUDA device for each, or the CPU; "
+            "use device='cpu', or fewer processes"
+        )
+    return f"cuda:{world.local_rank}", f"device cuda: {asked}, with a device each"
 
 
 def choose(settings: Training, device: str, why: str, cost: Cost, steps: int, *, robust: bool = True) -> Choice:
@@ -135,6 +153,8 @@ def _compile(settings: Training, device: str, cost: Cost, steps: int) -> tuple[b
     wanted, missing = settings.compile, missing_compiler(device)
     if settings.precision == "16":  # its gradient scaling looks at gradients, which a recorded step cannot
         missing = "precision 16 scales its gradients by what they are"
+    if settings.strategy == "fsdp":
+        missing = "weights that are shared out come and go"
     if wanted and missing:
         raise SettingError(f"got compile=True, but {missing}; expected a step that can be compiled; leave compile out")
     if wanted is not None:
@@ -155,12 +175,14 @@ def _threads(device: str, cost: Cost) -> tuple[int, tuple[str, ...]]:
 
 
 def connect(choice: Choice) -> Fabric:
-    """Lightning Fabric, launched on the chosen device with the chosen precision."""
+    """Lightning Fabric on this process's own device with the chosen precision; it need not know of other processes."""
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
 
     kind, _, index = choice.device.partition(":")
     autocast = {"16": "16-mixed", "64": "64-true"} | ({"bf16": "bf16-mixed"} if kind == "cuda" else {})
     precision: Any = autocast.get(choice.precision, "32-true")
-    fabric = Fabric(accelerator=kind, devices=[int(index or 0)] if kind == "cuda" else 1, precision=precision)
+    devices: Any = [int(index or 0)] if kind == "cuda" else 1
+    fabric = Fabric(accelerator=kind, devices=devices, precision=precision, plugins=[LightningEnvironment()])
     fabric.launch()
     return fabric

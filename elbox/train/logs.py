@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from elbox.train.processes import World
+
 CAPACITY = 200
 
 
@@ -36,10 +38,11 @@ class Logs:
 
     Arguments:
         device: Where the steps run.
+        world: The processes of the run; what comes to the host is the mean over them.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, device: torch.device, world: World | None = None) -> None:
+        self.device, self.world = device, world or World()
         self.names: tuple[str, ...] = ()
         self.rows = torch.empty(0, 0)
         self.waiting = 0
@@ -64,7 +67,7 @@ class Logs:
         Arguments:
             step: Number of steps done, of which the last waiting row is the last.
         """
-        new = self._buffer[: self.waiting].to("cpu", copy=True)
+        (new,) = self.world.mean([self._buffer[: self.waiting].to("cpu", copy=True)])
         self.rows = torch.cat([self.rows, new]) if len(self.rows) else new
         first, self.waiting = step - self.waiting + 1, 0
         bad = (~torch.isfinite(new[:, 0])).nonzero()

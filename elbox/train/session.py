@@ -12,8 +12,7 @@ __all__ = ["FORMAT", "HeldOut", "Session", "TrainResult"]
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, cast
 
@@ -27,6 +26,7 @@ from elbox.train.checkpoint import Checkpoint, Checkpoints, Metrics
 from elbox.train.devices import Choice, connect
 from elbox.train.logs import Logs
 from elbox.train.precision import evaluating
+from elbox.train.processes import Lost, World
 from elbox.train.progress import Observer
 from elbox.train.schedules import SCHEDULES
 from elbox.train.settings import Training
@@ -36,6 +36,7 @@ from elbox.train.update import Update
 
 HeldOut = Callable[[], dict[str, float]]
 
+ASK = 16  # steps after which several processes ask each other whether to stop
 FORMAT = 1  # of the state in a checkpoint; a change that old code could not read raises it
 
 
@@ -84,13 +85,14 @@ class Session:
 
     Arguments:
         step: The training step.
-        x: Training examples [N, *event].
+        x: Training examples [N, *event], a tensor or rows on disk.
         settings: The settings.
         choice: Device, precision and compilation.
         held_out: The held-out evaluation, if any.
         store: Where checkpoints go, if anywhere.
         metrics: Where rows of metrics go.
         observer: Shows progress.
+        world: The processes of the run, of which the first alone writes.
     """
 
     def __init__(
@@ -104,16 +106,18 @@ class Session:
         store: Checkpoints | None,
         metrics: Metrics,
         observer: Observer,
+        world: World | None = None,
     ) -> None:
-        self.step, self.settings, self.choice = step, settings, choice
+        self.step, self.settings, self.choice, self.world = step, settings, choice, world or World()
         self.held_out, self.store, self.metrics, self.observer = held_out, store, metrics, observer
         fabric = connect(choice)
         self.device = fabric.device
-        self.update = Update(step, settings, choice, fabric)
-        self.batches = batches(x, settings.batch_size, settings.seed, self.device)
+        self.update = Update(step, settings, choice, fabric, self.world)
+        part = (self.world.rank, self.world.size)
+        self.batches = batches(x, settings.batch_size, settings.seed, self.device, part)
         self.examples, self.per_epoch, self.epochs = len(x), len(self.batches), settings.passes(len(x))
         self.total = self.per_epoch * self.epochs
-        self.logs = Logs(self.device)
+        self.logs = Logs(self.device, self.world)
         self.now = _Position()
         self.best: dict[str, Tensor] = {}
         self.saved_at = -1
@@ -145,12 +149,13 @@ class Session:
         """Leave the best weights in the step and say how the run went."""
         if self.best:
             self.step.load_state_dict(self.best)
-        elif self.update.average is not None:
-            self.step.load_state_dict(self.update.average.state(), strict=False)
+        else:
+            self.update.gather()
+            self.step.load_state_dict(self.update.averages(), strict=False)
         self._show_progress(1.0)
         now = self.now
         return TrainResult(
-            history=self.metrics.rows,
+            history=self.world.on_first(lambda: self.metrics.rows),
             best_bound=now.best_bound,
             best_step=now.best_step,
             steps=now.step,
@@ -178,19 +183,26 @@ class Session:
         """Run until the end, an interruption, `stop_after` steps of the run, or no further improvement."""
         last = self.total if stop_after is None else min(stop_after, self.total)
         self.step.train()
-        while self.now.step < last and not self.now.stopped_early and not interrupts.requested:
+        self.update.trained.train()
+        while self.now.step < last and not self.now.stopped_early and not self._stopped(interrupts):
             self._advance()
             at_end = self.now.step % self.per_epoch == 0
             if at_end or self.logs.full:
                 self._transfer()
                 if at_end:
                     self._end_epoch()
-                if time.monotonic() >= self.next_checkpoint:
+                if self.world.any(self.world.first and time.monotonic() >= self.next_checkpoint):
                     self._save()
             self.observer.on_step(self.now.step, self.total)
         if self.saved_at != self.now.step:
             self._transfer()
             self._save()
+
+    def _stopped(self, interrupts: Interrupts) -> bool:
+        """Whether a signal came, to any process; several ask each other only now and then, all at the same step."""
+        if self.world.size > 1 and self.now.step % ASK:
+            return False
+        return self.world.any(interrupts.requested is not None)
 
     def _advance(self) -> None:
         done = self.now.step
@@ -245,8 +257,8 @@ class Session:
 
     def _evaluate(self, epoch: int) -> None:
         self._check_finite()
-        average = self.update.average
-        with average.applied() if average else nullcontext():
+        self.world.equalise(list(self.step.buffers()))  # statistics of batches, each process having seen its own
+        with self.update.to_evaluate():
             values = self._held_out()
             if math.isnan(values["bound"]):
                 bad = ", ".join(name for name, value in values.items() if math.isnan(value))
@@ -275,7 +287,8 @@ class Session:
         self.step.eval()
         try:
             with rng.scope(self.settings.seed, self.device), evaluating(self.choice.precision), torch.no_grad():
-                return {name: float(value) for name, value in self.held_out().items()}
+                values = {name: float(value) for name, value in self.held_out().items()}
+            return dict(self.world.on_first(lambda: values))
         finally:
             self.step.train()
 
@@ -288,24 +301,30 @@ class Session:
         if self.store is None:
             return
         self._check_finite()
+        self.world.equalise(list(self.step.buffers()))
         tensors = self.update.tensors()
         tensors |= {f"best/{name}": t for name, t in self.best.items()}
-        tensors |= {f"rng/{name}": t for name, t in rng.capture(self.device).items()}
+        for rank, generators in enumerate(self.world.gather(rng.capture(self.device))):
+            tensors |= {f"{_noise_of(rank)}/{name}": t for name, t in generators.items()}
         tensors["logs"] = self.logs.rows
-        with self._writing():
-            self.metrics.sync()
-            self.store.save(Checkpoint(self._state(), tensors))
+        self._write(lambda: self._write_checkpoint(tensors))
         self.saved_at = self.now.step
         self.next_checkpoint = time.monotonic() + self.settings.checkpoint_seconds
 
-    def _record(self, row: dict[str, Any]) -> None:
-        with self._writing():
-            self.metrics.append(row)
+    def _write_checkpoint(self, tensors: dict[str, Tensor]) -> None:
+        assert self.store is not None
+        self.metrics.sync()
+        self.store.save(Checkpoint(self._state(), tensors))
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _record(self, row: dict[str, Any]) -> None:
+        self._write(lambda: self.metrics.append(row))
+
+    def _write(self, function: Callable[[], None]) -> None:
+        """Write in the first process; where it fails, all stop."""
         try:
-            yield
+            self.world.on_first(function)
+        except Lost:
+            raise
         except RunError as error:
             kept = self.store.last if self.store else None
             raise RunError(f"{error}; the last good checkpoint is {kept or 'not there yet'}") from error
@@ -337,8 +356,25 @@ class Session:
                 f"going on on {self.choice.device} a run of {state['choice']['device']}: rounding will differ"
             )
         self.update.load({name: saved.group(name) for name in ("model", "ema", "optimizer")}, state["scaler"])
+        before = state["choice"].get("processes", 1)
+        if before != self.world.size:
+            self.observer.on_message(
+                f"going on in {_processes(self.world.size)} with a run of {_processes(before)}: "
+                "its noise will differ from now on"
+            )
+            rng.seed_all(self.world.seed(self.settings.seed, state["step"]))
+        else:
+            rng.restore(saved.group(_noise_of(self.world.rank)), self.device)
         self.now = _Position(**{field.name: state[field.name] for field in fields(_Position)})
         self.best = saved.group("best")
         self.logs.names, self.logs.rows = tuple(state["log_names"]), saved.tensors["logs"]
-        rng.restore(saved.group("rng"), self.device)
         self.saved_at = self.now.step
+
+
+def _processes(number: int) -> str:
+    return f"{number} process{'' if number == 1 else 'es'}"
+
+
+def _noise_of(rank: int) -> str:
+    """The group of a process's generators in a checkpoint."""
+    return "rng" if rank == 0 else f"rng{rank}"

@@ -14,6 +14,7 @@ from elbox.train.optimizers import OPTIMIZERS
 from elbox.train.schedules import SCHEDULES
 
 PRECISIONS = ("auto", "32", "tf32", "bf16", "16", "64")
+STRATEGIES = ("auto", "ddp", "fsdp")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class Training:
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:N"` or `"mps"`.
         seed: Seed ≥ 0 of everything random.
         checkpoint_seconds: Shortest time in seconds between two checkpoints of a run that goes well.
+        devices: Processes on each machine, ≥ 1, with a device each; `batch_size` is that of all together. Where a
+            launcher such as torchrun has started several, 1 takes them all (see `elbox.train.processes`).
+        nodes: Machines, ≥ 1.
+        strategy: How several processes share the work. `"auto"` and `"ddp"`: each has the whole model and a share of
+            every batch; `"fsdp"`: gradients, optimiser state and large weights are shared out too, and the step is not
+            compiled (see `elbox.train.sharded`).
 
     Raises:
         SettingError: if a value has the wrong type or is out of range.
@@ -64,9 +71,12 @@ class Training:
     device: str = "auto"
     seed: int = 0
     checkpoint_seconds: float = 30.0
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "evaluations", "epochs", "patience"):
+        for name in ("batch_size", "evaluations", "epochs", "patience", "devices", "nodes"):
             _check_number(name, getattr(self, name), whole=True, low=1)
         _check_number("seed", self.seed, whole=True, low=0)
         for name in ("lr", "eps", "clip", "ema"):
@@ -77,8 +87,11 @@ class Training:
         _check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
         _check_choice("schedule", self.schedule, tuple(SCHEDULES))
         _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("strategy", self.strategy, STRATEGIES)
         if self.eps is not None and self.optimizer == "sgd":
             raise SettingError(f"got eps={self.eps} with optimizer=sgd, which has no ε; leave eps out or use adam")
+        if self.strategy == "fsdp" and self.precision == "16":
+            raise SettingError("got precision='16' with strategy='fsdp'; expected another; use 'bf16' or 'auto'")
         if self.compile not in (None, True, False):
             raise SettingError(f"got compile={self.compile!r}; expected true, false, or null for automatic")
         if not isinstance(self.device, str) or not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):

@@ -6,6 +6,7 @@ __all__ = ["Interrupts"]
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -14,10 +15,16 @@ class Interrupts:
     """A context in which a first SIGINT or SIGTERM only sets `requested`, and a second aborts at once.
 
     Signal handlers belong to the main thread: in any other, this does nothing.
+
+    Arguments:
+        echo: Seconds within which a second signal is still the first: launchers hand on a Ctrl-C that their processes
+            got from the terminal, too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, echo: float = 0.0) -> None:
+        self.echo = echo
         self.requested: str | None = None
+        self._since = 0.0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -34,6 +41,7 @@ class Interrupts:
         self._previous = {}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested is not None:
+        if self.requested is None:
+            self.requested, self._since = signal.Signals(number).name, time.monotonic()
+        elif time.monotonic() >= self._since + self.echo:
             raise KeyboardInterrupt
-        self.requested = signal.Signals(number).name

@@ -1,14 +1,16 @@
 """One optimiser step, from a batch to new weights, on whatever device and in whatever precision was chosen.
 
 There is one step, forward, backward, clipping, optimiser, average of the weights, and two ways to run it: as it stands,
-or recorded (`elbox.record`), compiled and called as one function.
+or recorded (`elbox.record`), compiled and called as one function. With several processes the gradients are averaged
+over them before they are clipped, so that the optimiser does the same in each; the recording then ends with them.
 """
 
 from __future__ import annotations
 
 __all__ = ["Update"]
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +22,9 @@ from elbox.train.average import Average
 from elbox.train.cost import untouched
 from elbox.train.devices import Choice
 from elbox.train.optimizers import build, factors, in_operators, prepare, update
+from elbox.train.processes import World
 from elbox.train.settings import Training
+from elbox.train.sharded import gathered, local, shard, shared_like
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -50,17 +54,25 @@ class Update:
         settings: The settings.
         choice: Device, precision and compilation.
         fabric: Lightning Fabric for that choice.
+        world: The processes of the run; all begin with the weights of the first.
 
     Raises:
         SettingError: if the step has nothing to train.
     """
 
-    def __init__(self, step: nn.Module, settings: Training, choice: Choice, fabric: Fabric) -> None:
+    def __init__(
+        self, step: nn.Module, settings: Training, choice: Choice, fabric: Fabric, world: World | None = None
+    ) -> None:
         self.step, self.settings, self.choice, self.fabric = step, settings, choice, fabric
+        self.world = world or World()
         self.precision = fabric.strategy.precision
         self.precision.convert_module(step)
         fabric.strategy.module_to_device(step)
-        self.parameters = [p for p in step.parameters() if p.requires_grad]
+        self.world.equalise([*step.parameters(), *step.buffers()])
+        # What is trained is the step itself, or a copy of it that is shared out.
+        self.sharded = settings.strategy == "fsdp" and self.world.size > 1
+        self.trained = shard(step, fabric.device, self.world.size) if self.sharded else step
+        self.parameters = [p for p in self.trained.parameters() if p.requires_grad]
         if not self.parameters:
             raise SettingError(
                 "got a model without trainable parameters; expected at least one that requires a gradient"
@@ -71,13 +83,14 @@ class Update:
             settings.lr,
             eps=settings.eps,
             device=fabric.device.type,
-            fused=choice.precision != "16",  # gradient scaling and clipping come between backward and update
+            fused=choice.precision != "16"
+            and not self.sharded,  # scaling and clipping come between backward and update
         )
-        self.average = None if settings.ema is None else Average(step, settings.ema)
+        self.average = None if settings.ema is None else Average(self.trained, settings.ema)
         self.steps = 0
         self._whole = False  # whether the recorded step holds the optimiser's update too
         self._used = self.parameters
-        self._packed = _Packed(step)
+        self._packed = _Packed(self.trained)
         self._recorded: Callable[..., list[Tensor]] | None = None
 
     @property
@@ -103,6 +116,9 @@ class Update:
             loss, row = self._packed(x)
         self.optimizer.zero_grad()
         self.fabric.strategy.backward(loss, None)
+        if self.world.size > 1 and not self.sharded:
+            self._used = [p for p in self.parameters if p.grad is not None]
+            self._set_gradients(self.world.mean([p.grad for p in self._used if p.grad is not None]))
         self._clip()
         self.fabric.strategy.optimizer_step(self.optimizer)
         if self.average is not None:
@@ -112,13 +128,15 @@ class Update:
     def _clip(self) -> None:
         if self.settings.clip is not None:
             # A NaN norm would be reported by stalling the device; it shows in the next loss anyway.
-            self.fabric.clip_gradients(self.step, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False)
+            self.fabric.clip_gradients(
+                self.trained, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False
+            )
 
     # Recorded and compiled
 
     def compile(self, x: Tensor) -> None:
         """Record and compile the step for batches like `x`; no trace is left. Errors are the tracer's or compiler's."""
-        self._whole = in_operators(self.optimizer)
+        self._whole = in_operators(self.optimizer) and self.world.size == 1
         state = [*self.step.parameters(), *self.step.buffers()]
         state += prepare(self.optimizer) if self._whole else []
         state += self.average.values if self.average is not None else []
@@ -136,7 +154,8 @@ class Update:
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         self._used = [p for p, g in zip(self.parameters, gradients, strict=True) if g is not None]
         self._set_gradients([g for g in gradients if g is not None])
-        self._clip()
+        if self.world.size == 1:
+            self._clip()
         if not self._whole:
             return [row, *(p.grad for p in self._used if p.grad is not None)]
         update(self.optimizer, numbers[:3])
@@ -148,7 +167,9 @@ class Update:
         assert self._recorded is not None
         row, *gradients = self._recorded(x, self._numbers(x))
         if not self._whole:
-            self._set_gradients(gradients)
+            self._set_gradients(self.world.mean(gradients))
+            if self.world.size > 1:
+                self._clip()
             self.optimizer.step()
             if self.average is not None:
                 self.average.update(1 - self.average.decay_at(self.steps))
@@ -166,20 +187,38 @@ class Update:
 
     # State
 
+    @torch.no_grad()
+    def gather(self) -> None:
+        """Bring the weights into the step, where they are not trained in it."""
+        if self.sharded:
+            for whole, part in zip(self.step.parameters(), self.trained.parameters(), strict=True):
+                whole.copy_(gathered(part))
+
+    @contextmanager
+    def to_evaluate(self) -> Iterator[None]:
+        """Inside the block the step has the weights to be evaluated: the averages, if there are any."""
+        with self.average.applied() if self.average else nullcontext():
+            self.gather()
+            yield
+
+    def averages(self) -> dict[str, Tensor]:
+        """The averages by parameter name; none without them."""
+        return {} if self.average is None else {name: gathered(t) for name, t in self.average.state().items()}
+
     def finite(self) -> bool:
         """Whether all weights, and their averages, are finite; waits for the device."""
-        values = self.parameters + (self.average.values if self.average else [])
-        return bool(torch.stack([torch.isfinite(v).all() for v in values]).all())
+        values = [local(v) for v in self.parameters + (self.average.values if self.average else [])]
+        return not self.world.any(not bool(torch.stack([torch.isfinite(v).all() for v in values]).all()))
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors of the state, by name."""
         if self._whole:
             prepare(self.optimizer, self.steps)
+        self.gather()
         out = {f"model/{name}": t for name, t in self.step.state_dict().items()}
-        if self.average is not None:
-            out |= {f"ema/{name}": t for name, t in self.average.state().items()}
+        out |= {f"ema/{name}": t for name, t in self.averages().items()}
         for index, entries in self.optimizer.state_dict()["state"].items():
-            out |= {f"optimizer/{index}/{key}": t for key, t in entries.items() if t is not None}
+            out |= {f"optimizer/{index}/{key}": gathered(t) for key, t in entries.items() if t is not None}
         return out
 
     def scaler(self) -> dict[str, Any]:
@@ -193,13 +232,14 @@ class Update:
             RunError: if they are of another model or optimiser.
         """
         try:
-            self.step.load_state_dict(groups["model"])
+            self._load_weights(groups["model"])
             if self.average is not None:
-                self.average.load(groups["ema"])
+                own = self.average.state()
+                self.average.load({name: shared_like(t, own[name]) for name, t in groups["ema"].items()})
             state: dict[int, dict[str, Tensor]] = {}
             for name, tensor in groups["optimizer"].items():
                 index, key = name.split("/")
-                state.setdefault(int(index), {})[key] = tensor
+                state.setdefault(int(index), {})[key] = shared_like(tensor, self.parameters[int(index)])
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         except (KeyError, RuntimeError, ValueError) as error:
             first = str(error).strip().splitlines()[-1].strip()
@@ -208,3 +248,10 @@ class Update:
             ) from error
         if scaler:
             self.precision.load_state_dict(scaler)
+
+    @torch.no_grad()
+    def _load_weights(self, weights: dict[str, Tensor]) -> None:
+        self.step.load_state_dict(weights)
+        if self.sharded:
+            for whole, part in zip(self.step.parameters(), self.trained.parameters(), strict=True):
+                part.copy_(shared_like(whole, part))

@@ -1,0 +1,154 @@
+"""`elbox fit --devices 2`: started, stopped, killed and resumed as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_cli import FAST, elbox
+
+ROOT = Path(__file__).parents[2]
+LONG = [
+    "--epochs",
+    "5000",
+    "--no-compile",
+    "--precision",
+    "32",
+    "--set",
+    "hidden=16",
+    "--set",
+    "checkpoint_seconds=0.2",
+]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "elbox.cli", *arguments]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def workers(process: subprocess.Popen[str]) -> list[int]:
+    """Ids of the processes that train, by rank."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent, command = (
+                (folder / "stat").read_text().rsplit(")", 1)[1].split()[1],
+                (folder / "cmdline").read_text(),
+            )
+        except OSError:
+            continue
+        if int(parent) == process.pid and "spawn_main" in command:
+            found.append(int(folder.name))
+    return sorted(found)
+
+
+def wait_until_it_trains(folder: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("checkpoints/step-*"))) < 2:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_two_processes_from_beginning_to_report(tmp_path):
+    process = start(tmp_path, "fit", "digits", *FAST, "--devices", "2", "--out", "r", "--set", "latent=2")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    info = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert (info["status"], info["choice"]["processes"], info["training"]["devices"]) == ("finished", 2, 2)
+    assert json.loads((tmp_path / "r" / "evaluation.json").read_text())["n"] == 180
+    assert (tmp_path / "r" / "report.html").is_file()
+    assert out.count("protocol: ") == err.count("training on ") == 1  # one of them speaks
+    assert "2 processes" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_resumed_by_one_process_and_by_two(tmp_path, sig):
+    process = start(tmp_path, "fit", "digits", *LONG, "--devices", "2", "--out", "r")
+    for arguments in (["--devices", "1"], []):
+        wait_until_it_trains(tmp_path / "r", process)
+        process.send_signal(sig)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert err.strip().splitlines()[-1].endswith("go on with: elbox resume r")
+        assert err.count("elbox resume r") == 1
+        assert json.loads((tmp_path / "r" / "run.json").read_text())["status"] == "interrupted"
+        process = start(tmp_path, "resume", "r", *arguments)
+        time.sleep(8)
+    process.send_signal(sig)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_all_with_one_sentence(tmp_path, rank):
+    process = start(tmp_path, "fit", "digits", *LONG, "--devices", "2", "--out", "r")
+    wait_until_it_trains(tmp_path / "r", process)
+    both = workers(process)
+    assert len(both) == 2
+    os.kill(both[rank], signal.SIGKILL)
+    begin = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - begin < 10
+    assert process.returncode == 2
+    last = err.strip().splitlines()[-1]
+    assert last.startswith(
+        f"elbox: process {rank} of 2 was killed (signal 9); the last good checkpoint is r/checkpoints/"
+    )
+    assert last.endswith("go on with: elbox resume r")
+    assert "Traceback" not in err
+    assert not any(Path(f"/proc/{pid}").exists() for pid in both)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_without_the_one_that_started_them_they_end(tmp_path):
+    process = start(tmp_path, "fit", "digits", *LONG, "--devices", "2", "--out", "r")
+    wait_until_it_trains(tmp_path / "r", process)
+    both = workers(process)
+    process.kill()
+    process.communicate(timeout=30)
+    deadline = time.monotonic() + 10
+    while any(_runs(pid) for pid in both):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["--devices", "0"], ["devices=0", "≥ 1"]),
+        (["--nodes", "2"], ["nodes=2", "NODE_RANK", "torchrun"]),
+        (["--strategy", "magic"], ["strategy='magic'", "ddp", "fsdp"]),
+        (["--devices", "3"], ["128 examples", "process 0 of 3", "batch_size"]),
+        (["--devices", "2", "--device", "mps"], ["mps", "2 processes"]),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path, arguments, fragments, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert elbox("fit", "digits", *FAST, "--quiet", *arguments) == 2
+    message = capsys.readouterr().err
+    assert len(message.strip().splitlines()) == 1
+    assert all(fragment in message for fragment in fragments), message
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,179 @@
+"""What the processes of tests/train/test_distributed.py do; each is called in every process of a world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elbox.train import Silent, Training, train
+from elbox.train.processes import join
+from tests.train.toys import ToyVAE, bits
+
+
+class Quiet(nn.Module):
+    """A VAE without noise: its code is the mean of q(z|x)."""
+
+    def __init__(self, dims: int = 12, hidden: int = 8, latent: int = 3) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = nn.Sequential(nn.Linear(dims, hidden), nn.Tanh(), nn.Linear(hidden, latent))
+        self.decoder = nn.Linear(latent, dims)
+        self.register_buffer("progress", torch.zeros(()), persistent=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        x = x.to(self.progress.dtype)
+        z = self.encoder(x)
+        logits = self.decoder(z)
+        distortion = nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1).mean()
+        return distortion + 0.5 * z.square().sum(-1).mean(), {"distortion": distortion.detach()}
+
+
+BASE = {"epochs": 3, "batch_size": 8, "lr": 0.01, "evaluations": 3, "checkpoint_seconds": 0.0}
+CASES: dict[str, dict[str, Any]] = {
+    "adam": {},
+    "clip and average": {"clip": 0.05, "ema": 0.9},
+    "sgd, cosine": {"optimizer": "sgd", "schedule": "cosine"},
+    "double": {"precision": "64"},
+    "fsdp": {"strategy": "fsdp", "clip": 0.05, "ema": 0.9},
+    "fsdp, adagrad": {"strategy": "fsdp", "optimizer": "adagrad"},
+    "fsdp, adamax": {"strategy": "fsdp", "optimizer": "adamax"},
+    "fsdp, sgd": {"strategy": "fsdp", "optimizer": "sgd"},
+}
+RECORDED: dict[str, dict[str, Any]] = {
+    "recorded adam": {"compile": True, "clip": 0.05, "ema": 0.9},
+    "recorded adamax": {"compile": True, "clip": 0.05, "optimizer": "adamax"},
+}
+
+
+def run(folder: Path, changes: dict[str, Any], step: nn.Module | None = None, **options: Any) -> Any:
+    """One run of 24 steps, its held-out rows shared out; what came of it is left in the folder."""
+    settings = Training(**{**BASE, **changes})
+    world, x, step = join(settings), bits(), step or Quiet()
+    own = world.share(x)
+
+    def held_out() -> dict[str, float]:
+        _, logs = step(own)
+        bounds = world.gather((len(own), -float(logs["distortion"])))
+        return {"bound": sum(n * b for n, b in bounds) / sum(n for n, _ in bounds)}
+
+    result = train(step, x, settings, held_out=held_out, folder=folder, **options)
+    if world.first:
+        torch.save([p.detach() for p in step.parameters()], folder / "weights.pt")
+    return result
+
+
+def equal_runs(folder: Path, cases: dict[str, dict[str, Any]], devices: int = 2) -> None:
+    """Every case once."""
+    for name, changes in cases.items():
+        run(folder / name, changes | {"devices": devices})
+
+
+def noise_and_files(folder: Path) -> None:
+    """What each process drew, wrote and was told."""
+    world = join(Training(devices=2))
+    folder = folder / str(world.rank)  # its own, so that all that is in it was written by this process
+    observer = Silent()
+    drawn: list[float] = []
+
+    class Noisy(ToyVAE):
+        def forward(self, x: Tensor) -> Any:
+            if self.training:
+                drawn.append(float(torch.rand(())))
+            return super().forward(x)
+
+    train(Noisy(seed=world.rank), bits(), Training(**BASE, devices=2), folder=folder, observer=observer)
+    files = sorted(p.name for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
+    found = world.gather((drawn, files))
+    if world.first:
+        torch.save(found, folder.parent / "found.pt")
+
+
+def stopped_and_resumed(folder: Path) -> None:
+    """A noisy run in one go and in two halves, to the bit; then a half that one process will finish."""
+    for strategy in ("ddp", "fsdp"):
+        changes = {"devices": 2, "strategy": strategy, "ema": 0.9}
+        for name, stops in (("whole", [None]), ("halves", [13, None]), ("half", [13])):
+            for stop in stops:
+                again = name == "halves" and stop is None
+                run(folder / strategy / name, changes, ToyVAE(), stop_after=stop, resume=again)
+
+
+def indivisible(folder: Path) -> None:
+    """A batch that two processes cannot share."""
+    run(folder, {"batch_size": 7, "devices": 2})
+
+
+def nan(folder: Path) -> None:
+    """A loss that is not finite in one process only."""
+
+    class Bad(Quiet):
+        def forward(self, x: Tensor) -> Any:
+            loss, logs = super().forward(x)
+            return loss * (1.0 if join(Training()).first else float("nan")), logs
+
+    run(folder, {"devices": 2}, Bad())
+
+
+def full_disk(folder: Path) -> None:
+    """The first process cannot write any more after a while."""
+    import resource
+
+    class Full(Quiet):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Any:
+            self.calls += 1
+            if self.calls == 12 and join(Training()).first:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+            return super().forward(x)
+
+    run(folder, {"devices": 2}, Full())
+
+
+def killed(folder: Path) -> None:
+    """The second process is killed from outside, in effect."""
+    import os
+    import signal
+
+    class Killed(Quiet):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Any:
+            self.calls += 1
+            if self.calls == 12 and not join(Training()).first:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().forward(x)
+
+    run(folder, {"devices": 2}, Killed())
+
+
+def broken(folder: Path) -> None:
+    """A defect that shows in one process only."""
+    world = join(Training(devices=2))
+    1 / (world.size - 1 - world.rank)
+    world.any(False)
+
+
+def evaluations(folder: Path, name: str = "shared") -> None:
+    """Evaluation and codes of the test split, as one process or several find them."""
+    import elbox
+    from elbox.runs import _info
+
+    data = elbox.load("digits")
+    recipe = elbox.recipes.vae(data.spec, latent=2, hidden=(16,), seed=3)
+    run = elbox.Run(recipe, _info(recipe, data, Training()), [], data=data)
+    world = join(Training())
+    codes = world.over_rows(lambda own: elbox.encode(recipe.model, own), data.test.x)
+    found = {"evaluation": run.evaluate(samples=20, precision="32"), "codes": codes}
+    if world.first:
+        torch.save(found, folder / f"{name}.pt")
+
+
+def several_things(folder: Path) -> None:
+    """In one start of the processes."""
+    stopped_and_resumed(folder)
+    evaluations(folder)
+    noise_and_files(folder)
