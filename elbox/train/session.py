@@ -168,7 +168,7 @@ class Session:
 
     def _compile(self) -> None:
         try:
-            self.update.compile(self.batches.at(0))
+            self.update.compile(self.batches.at(0), self.total)
         except Exception as error:  # whatever the compiler stumbles over, the step itself has run already
             first = str(error).strip().partition("\n")[0]
             if self.settings.compile:

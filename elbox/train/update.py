@@ -29,6 +29,8 @@ from elbox.train.sharded import gathered, local, shard, shared_like
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+FROM_CPP = 200_000  # steps: 60 µs are saved in each, and compilation takes some 5 s longer
+
 
 class _Packed(nn.Module):
     """The step, with loss and logs packed in one vector: a single tensor to keep."""
@@ -134,15 +136,21 @@ class Update:
 
     # Recorded and compiled
 
-    def compile(self, x: Tensor) -> None:
-        """Record and compile the step for batches like `x`; no trace is left. Errors are the tracer's or compiler's."""
+    def compile(self, x: Tensor, steps: int = 0) -> None:
+        """Record and compile the step for batches like `x`; no trace is left. Errors are the tracer's or compiler's.
+
+        Arguments:
+            x: A batch.
+            steps: Steps of the run: in a long one, calls from C++ are worth their longer compilation.
+        """
         self._whole = in_operators(self.optimizer) and self.world.size == 1
         state = [*self.step.parameters(), *self.step.buffers()]
         state += prepare(self.optimizer) if self._whole else []
         state += self.average.values if self.average is not None else []
         numbers, on_cpu = self._numbers(x), x.device.type == "cpu"
+        bf16, from_cpp = on_cpu and self.choice.precision == "bf16", on_cpu and steps >= FROM_CPP
         with untouched(self.step, x.device, state):
-            recorded = record(self._step, state, [x, numbers], bf16=self.choice.precision == "bf16" and on_cpu)
+            recorded = record(self._step, state, [x, numbers], bf16=bf16, options={"cpp_wrapper": from_cpp})
             self._recorded = recorded if on_cpu else replayed(recorded, [x, numbers])
         if on_cpu:
             torch.set_float32_matmul_precision("highest")  # the recording says itself which products are in bfloat16
