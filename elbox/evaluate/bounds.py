@@ -64,7 +64,7 @@ def evaluate(
             chunk sizes decide which random number goes where.
         precision: Of the network's products: `"32"` (float32), `"bf16"`, or `"auto"`, which takes bfloat16 in a long
             evaluation on a CPU that gains from it, if it changes the mean log-likelihood of the first examples by at
-            most 0.01 nat (see `elbox.evaluate.fast`). All sums are in float64.
+            most 0.02 nat (see `elbox.evaluate.fast`). All sums are in float64.
         progress: Called as `progress(examples done, N)`.
         c: Condition [N, ...], or None.
 
