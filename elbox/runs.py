@@ -308,9 +308,10 @@ def _evaluate(model: VAE, x: torch.Tensor, *, seed: int, **options: Any) -> Eval
     world = join(Training())
     if world.size == 1 or len(x) < 2 * world.size:
         return evaluate_model(model, x, seed=seed, **options)
-    own, options = world.share(x), options | {"c": world.share(options["c"])} if "c" in options else options
-    part = evaluate_model(model, own, seed=world.seed(seed), **options)
-    parts = world.gather((part, encode(model, own, c=options.get("c")).double().mean(0).numpy()))
+    own, c = world.share(x), options.pop("c", None)
+    c = c if c is None else world.share(c)
+    part = evaluate_model(model, own, seed=world.seed(seed), c=c, **options)
+    parts = world.gather((part, encode(model, own, c=c).double().mean(0).numpy()))
     return replace(_merged([part for part, _ in parts], [centre for _, centre in parts]), seed=seed)
 
 

@@ -213,3 +213,23 @@ def test_state_changes_in_place_and_noise_is_torchs() -> None:
     for n in range(2):
         torch.testing.assert_close(add(torch.ones(3))[0], (noise[: n + 1] + 1).sum())
     torch.testing.assert_close(total, noise.sum(0) + 2)
+
+
+def test_long_runs_are_called_from_cpp_where_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def stubborn(graph: Any, inputs: Any, options: dict[str, Any]) -> Any:
+        asked.append(options.get("cpp_wrapper", False))
+        if asked[-1]:
+            raise NotImplementedError
+        return graph
+
+    monkeypatch.setattr(torch._inductor, "compile", stubborn)
+    choice = Choice("cpu", "32", True)
+    before = ToyVAE()
+    weights = {name: t.clone() for name, t in before.state_dict().items()}
+    update = Update(before, Training(), choice, connect(choice))
+    update.compile(bits(), steps=10)
+    update.compile(bits(), steps=1_000_000)
+    assert asked == [False, True, False]
+    assert all(torch.equal(t, weights[name]) for name, t in before.state_dict().items())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 __all__ = ["Fast", "fast"]
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,9 +72,15 @@ def fast(
         return Fast(None, "32")
     lower = wanted or (precision == "auto" and _bears_bf16(model, batch) and cpu_has_bf16(compiled=True))
     for bf16 in (True, False) if lower else (False,):
-        full = _compiled(model, batch, condition, sizes, measure, bf16=bf16)
-        if full is None:
-            break
+        try:
+            full = _compiled(model, batch, condition, sizes, measure, bf16=bf16)
+        except Exception as error:  # whatever the tracer or the compiler stumbles over
+            if not wanted:  # the model itself has run already
+                break
+            first = str(error).strip().partition("\n")[0]
+            raise SettingError(
+                f"got precision='bf16', but compilation failed ({first}); use precision='auto' or '32'"
+            ) from error
         if not bf16 or wanted or _difference(model, batch, condition, sizes, measure, full) <= TOLERANCE:
             return Fast(full, "bf16" if bf16 else "32")
     return Fast(None, "32")
@@ -93,7 +98,7 @@ def _worth_compiling(model: Any, x: Tensor, c: Tensor | None, rows: int, sizes: 
     return chunks * chunk > GAIN_SECONDS
 
 
-def _compiled(model: Any, x: Tensor, c: Tensor | None, sizes: Plan, measure: Measure, *, bf16: bool) -> Full | None:
+def _compiled(model: Any, x: Tensor, c: Tensor | None, sizes: Plan, measure: Measure, *, bf16: bool) -> Full:
     names: list[str] = []
 
     def function(x: Tensor, *c: Tensor) -> list[Tensor]:
@@ -102,24 +107,18 @@ def _compiled(model: Any, x: Tensor, c: Tensor | None, sizes: Plan, measure: Mea
         return list(values.values())
 
     state = [*model.parameters(), *model.buffers()]
-    try:
-        with _same_noise():
-            recorded = record(function, state, [x] if c is None else [x, c], bf16=bf16)
-    except Exception:  # whatever the tracer or the compiler stumbles over: the model itself has run already
-        return None
+    with _same_noise():
+        recorded = record(function, state, [x] if c is None else [x, c], bf16=bf16)
     return lambda x, c: dict(zip(names, recorded(x) if c is None else recorded(x, c), strict=True))
 
 
 def _difference(model: Any, x: Tensor, c: Tensor | None, sizes: Plan, measure: Measure, full: Full) -> float:
     """How far the mean log-likelihoods of the first chunk, in bfloat16 and in float32, are apart, in nats."""
-    plain = _with_same_noise(lambda: measure(model.terms(x, sizes.samples, c=c, draw=Remembered())))
-    other = _with_same_noise(lambda: full(x, c))
-    return float((plain[LOG_SUM] - other[LOG_SUM]).mean().abs())
-
-
-def _with_same_noise(function: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     with _same_noise():
-        return function()
+        plain = measure(model.terms(x, sizes.samples, c=c, draw=Remembered()))
+    with _same_noise():
+        other = full(x, c)
+    return float((plain[LOG_SUM] - other[LOG_SUM]).mean().abs())
 
 
 def _same_noise() -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = ["Update"]
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -148,12 +148,18 @@ class Update:
         state += prepare(self.optimizer) if self._whole else []
         state += self.average.values if self.average is not None else []
         numbers, on_cpu = self._numbers(x), x.device.type == "cpu"
-        bf16, from_cpp = on_cpu and self.choice.precision == "bf16", on_cpu and steps >= FROM_CPP
+        bf16 = on_cpu and self.choice.precision == "bf16"
         with untouched(self.step, x.device, state):
-            recorded = record(self._step, state, [x, numbers], bf16=bf16, options={"cpp_wrapper": from_cpp})
+            recorded = self._record(state, [x, numbers], bf16=bf16, from_cpp=on_cpu and steps >= FROM_CPP)
             self._recorded = recorded if on_cpu else replayed(recorded, [x, numbers])
         if on_cpu:
             torch.set_float32_matmul_precision("highest")  # the recording says itself which products are in bfloat16
+
+    def _record(self, state: list[Tensor], inputs: list[Tensor], *, bf16: bool, from_cpp: bool) -> Any:
+        if from_cpp:
+            with suppress(Exception):  # not every operator can be called from C++; those that cannot, from Python
+                return record(self._step, state, inputs, bf16=bf16, options={"cpp_wrapper": True})
+        return record(self._step, state, inputs, bf16=bf16)
 
     def _step(self, x: Tensor, numbers: Tensor) -> list[Tensor]:
         """What is recorded; it returns the packed logs, and the gradients if the optimiser is not part of it."""

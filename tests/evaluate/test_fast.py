@@ -80,6 +80,8 @@ def test_a_model_that_cannot_be_recorded_is_evaluated_as_it_stands(monkeypatch: 
 
     monkeypatch.setattr(fast, "record", broken)
     assert torch.equal(log_likelihood(model, x, 64), plain)
+    with pytest.raises(SettingError, match=r"got precision='bf16', but compilation failed \(no\); use precision"):
+        log_likelihood(model, x, 64, precision="bf16")
 
 
 def test_short_evaluations_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
