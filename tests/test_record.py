@@ -188,6 +188,26 @@ def test_products_in_bfloat16_are_the_large_ones_only() -> None:
     torch.testing.assert_close(rest, torch.addmm(bias, rounded, small))
 
 
+def test_factors_are_rounded_once_and_again_when_they_change() -> None:
+    a, w = torch.randn(200, 300), torch.randn(300, 300)
+
+    def function(a: Tensor) -> list[Tensor]:
+        before = [a @ w, a @ w.t(), a @ w[:200].t()]
+        w.mul_(3.1)
+        return [*before, a @ w]
+
+    def rounded(a: Tensor, w: Tensor) -> Tensor:
+        return (a.bfloat16() @ w.bfloat16()).float()
+
+    old = w.clone()
+    graph = trace(function, [w], [a], bf16=True)
+    w.copy_(old)
+    for value, expected in zip(graph(w, a), [old, old.t(), old[:200].t(), old * 3.1], strict=True):
+        assert torch.equal(value, rounded(a, expected))
+    casts = [node for node in graph.graph.nodes if torch.bfloat16 in node.args]
+    assert len(casts) == 4  # a; w, its part, and w once more after it has changed
+
+
 def test_convolutions_in_bfloat16_have_the_gradients_of_their_sums() -> None:
     conv, x = nn.Conv2d(3, 4, 3, stride=2), torch.randn(5, 3, 9, 9)
 

@@ -3,6 +3,8 @@ r"""Large products of float32 numbers taken in bfloat16, as a change to a record
 A CPU with AVX512-BF16 or AMX multiplies bfloat16 numbers two to four times as fast as float32 numbers, and sums them in
 float32. The change is explicit, product by product: a ↦ float32(bfloat16(a) bfloat16(b)). All else, log-densities, sums
 over pixels and over the batch, biases, the optimiser, stays in float32.
+
+A factor is rounded once, however many products it is in, transposed or not.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import math
 from typing import Any
 
 import torch
+from torch._ops import OpOverload
 from torch.fx import Graph, GraphModule, Node
 
 # Below this many operations a product in bfloat16 is no faster than one in float32: measured on AVX512-BF16.
@@ -32,7 +35,9 @@ def cpu_has_bf16(*, compiled: bool) -> bool:
 def products_in_bf16(graph: GraphModule) -> None:
     """Take the large products and convolutions of float32 numbers in bfloat16, and what comes of them as float32."""
     aten = torch.ops.aten
+    rounded = _Rounded(graph.graph)
     for node in list(graph.graph.nodes):
+        rounded.forget(node)
         lower = {
             aten.mm.default: _lower_product,
             aten.bmm.default: _lower_product,
@@ -40,10 +45,9 @@ def products_in_bf16(graph: GraphModule) -> None:
             aten.convolution.default: _lower_convolution,
             aten.convolution_backward.default: _lower_convolution_backward,
         }.get(node.target)
-        tensors = [a.meta.get("val") for a in node.args if isinstance(a, Node)]
-        if lower is not None and not node.kwargs and all(getattr(t, "dtype", None) == torch.float32 for t in tensors):
+        if lower is not None and not node.kwargs and all(_is_float32(a) for a in node.args if isinstance(a, Node)):
             with graph.graph.inserting_before(node):
-                lower(graph.graph, node)
+                lower(graph.graph, node, rounded)
     graph.recompile()
 
 
@@ -51,21 +55,70 @@ def _cast(graph: Graph, node: Any, dtype: torch.dtype) -> Node:
     return graph.call_function(torch.ops.prims.convert_element_type.default, (node, dtype))
 
 
-def _lower_product(graph: Graph, node: Any) -> None:
+def _is_float32(node: Node) -> bool:
+    return getattr(node.meta.get("val"), "dtype", None) == torch.float32
+
+
+def _changes(node: Node) -> bool:
+    """Whether an operator changes its first argument."""
+    return isinstance(node.target, OpOverload) and node.target._schema.is_mutable
+
+
+class _Rounded:
+    """Factors in bfloat16: what a view was taken of is rounded, once, and the view is taken again."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.known: dict[Node, Node] = {}
+
+    def __call__(self, node: Node) -> Node:
+        if node not in self.known:
+            base = _viewed(node)
+            if base is not None and _is_float32(base) and _size(base) <= _size(node):  # not all of it for a part
+                again = (self(base), *node.args[1:])
+                self.known[node] = self.graph.call_function(node.target, again, node.kwargs)  # type: ignore[arg-type]
+            else:
+                self.known[node] = _cast(self.graph, node, torch.bfloat16)
+        return self.known[node]
+
+    def forget(self, node: Node) -> None:
+        """At an operator that changes a tensor: what was rounded of it before is out of date."""
+        if _changes(node):
+            changed = _base(node.args[0])
+            self.known = {n: low for n, low in self.known.items() if _base(n) is not changed}
+
+
+def _viewed(node: Any) -> Node | None:
+    """What an operator takes a view of."""
+    of = node.args[0] if isinstance(node.target, OpOverload) and node.target.is_view else None
+    return of if isinstance(of, Node) else None
+
+
+def _size(node: Node) -> int:
+    return math.prod(node.meta["val"].shape)
+
+
+def _base(node: Any) -> Any:
+    while (of := _viewed(node)) is not None:
+        node = of
+    return node
+
+
+def _lower_product(graph: Graph, node: Any, rounded: _Rounded) -> None:
     """a b, or c + a b."""
     aten = torch.ops.aten
     *added, a, b = node.args
     if 2 * math.prod(a.meta["val"].shape) * b.meta["val"].shape[-1] < PRODUCT_FLOPS:
         return
     kind = aten.bmm.default if node.target is aten.bmm.default else aten.mm.default
-    factors = tuple(_cast(graph, n, torch.bfloat16) for n in (a, b))
+    factors = (rounded(a), rounded(b))
     new = _cast(graph, graph.call_function(kind, factors), torch.float32)
     _replace(graph, node, graph.call_function(aten.add.Tensor, (new, *added)) if added else new)
 
 
-def _lower_convolution(graph: Graph, node: Any) -> None:
+def _lower_convolution(graph: Graph, node: Any, rounded: _Rounded) -> None:
     x, weight, bias, *rest = node.args
-    factors = tuple(_cast(graph, n, torch.bfloat16) for n in (x, weight))
+    factors = (rounded(x), rounded(weight))
     new = _cast(graph, graph.call_function(node.target, (*factors, None, *rest)), torch.float32)
     if bias is not None:
         dims = node.meta["val"].dim() - 2
@@ -74,10 +127,10 @@ def _lower_convolution(graph: Graph, node: Any) -> None:
     _replace(graph, node, new)
 
 
-def _lower_convolution_backward(graph: Graph, node: Any) -> None:
+def _lower_convolution_backward(graph: Graph, node: Any, rounded: _Rounded) -> None:
     """Gradients of input and weight in bfloat16; that of the bias is a sum, and stays one of float32 numbers."""
     gradient, x, weight, sizes, *rest, mask = node.args
-    factors = tuple(_cast(graph, n, torch.bfloat16) for n in (gradient, x, weight))
+    factors = (rounded(gradient), rounded(x), rounded(weight))
     new = graph.call_function(node.target, (*factors, sizes, *rest, [*mask[:2], False]))
     for user in list(node.users):  # operator.getitem(node, i)
         with graph.inserting_before(user):
