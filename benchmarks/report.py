@@ -42,6 +42,8 @@ def page(results: dict[str, Any]) -> str:
         parts += [f"## {letter}: {measured['title']}", _commands(measured) if letter == "F" else workload(measured)]
     if results.get("nats"):
         parts += ["## Time to nats", _nats(results["nats"])]
+    if results.get("speedrun"):
+        parts += ["## Speedrun", _speedrun(results["speedrun"])]
     for measured in results.get("growth", {}).values():
         parts += ["## Growth", _growth(measured)]
     return "\n\n".join(parts) + "\n"
@@ -70,9 +72,8 @@ def workload(measured: dict[str, Any]) -> str:
             f"ELBO on 1000 held-out images, nats; over three seeds of the plain loop {Spread.of(seeds).text()}; "
             "a contender marked **!** differs by more than that explains."
         )
-    if "full" in measured:
-        full = measured["full"]
-        lines.append(f"elbox on all {full['images']} images in a fresh process: {full['seconds']:.0f} s.")
+    if measured.get("full"):
+        lines.append("elbox on all images, compilation included in each round, because that is what it compiles for.")
     if measured.get("samples", 1) > 1:
         lines.append("elbox's own gradient for IWAE is DReG, the peers' is not: hence the line with their gradient.")
     lines += [f"{v['title']}: {v['note']}." for v in found.values() if v.get("note")]
@@ -121,6 +122,26 @@ def _nats(parts: dict[str, Any]) -> str:
     head = ["contender", *(f"≤ {t}, s" for t in targets), "NLL after passes"]
     last = list(parts.values())[-1]
     return f"{text}\n\n{table(head, rows)}\n\n- {last['protocol']}.\n- {_machine(last)}"
+
+
+def _speedrun(tries: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            str(t["passes"]),
+            f"{t['nll']:.2f} ± {t['se']:.2f}",
+            f"{t['seconds']:.0f}",
+            f"{t['images']} × {t['samples']}",
+        ]
+        for name, t in sorted(tries.items(), key=lambda item: item[1]["nll"])
+    ]
+    text = (
+        "Whatever elbox can be told, against the clock: seconds of training, compilation included, and the test NLL at "
+        "the end with its standard error over images, of so many images with so many samples. The mark is 86.76 nats "
+        "on MNIST, dynamic binarisation (Burda et al. 2015, converged). Every try is listed."
+    )
+    last = list(tries.values())[-1]
+    return f"{text}\n\n{table(['what', 'passes', 'NLL', 's', 'images × samples'], rows)}\n\n- {_machine(last)}"
 
 
 def _growth(measured: dict[str, Any]) -> str:

@@ -130,14 +130,28 @@ def train(problem: Problem, gate: Gate) -> None:
         loss, grads = jax.value_and_grad(lambda q: loss_of(encode, decode, q, batch, eps))(p)
         return (*adam(p, grads, state), key), loss
 
+    def batches(key: Any) -> Any:
+        return jax.random.permutation(key, len(x)).reshape(-1, work.batch)
+
     @jax.jit
     def one_pass(p: Values, state: Any, key: Any) -> Any:
         key, own = jax.random.split(key)
-        rows = jax.random.permutation(own, len(x)).reshape(-1, work.batch)
-        return jax.lax.scan(step, (p, state, key), rows)
+        return jax.lax.scan(step, (p, state, key), batches(own))
 
+    one_step = jax.jit(step, donate_argnums=0)
+
+    def step_by_step(p: Values, state: Any, key: Any) -> Any:
+        """XLA's convolutions on a CPU are fast only outside a scan."""
+        key, own = jax.random.split(key)
+        carry, losses = (p, state, key), []
+        for rows in batches(own):
+            carry, loss = one_step(carry, rows)
+            losses.append(loss)
+        return carry, jnp.stack(losses)
+
+    do = step_by_step if "logit" in problem.weights else one_pass
     while True:
-        (params, state, key), losses = one_pass(params, state, key)
+        (params, state, key), losses = do(params, state, key)
         losses.block_until_ready()
         gate(lambda params=params: exported(params))  # type: ignore[misc]
 

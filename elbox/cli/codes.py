@@ -6,6 +6,8 @@ __all__ = ["decode", "encode", "score"]
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,13 +18,15 @@ from torch import Tensor
 
 from elbox.cli.evaluate import RunFolder, Samples, Seed
 from elbox.cli.fit import DataDir
-from elbox.cli.output import ARRAYS, check_target, say, write_array, writing
+from elbox.cli.output import ARRAYS, Add, check_target, say, write_array, writing
+from elbox.cli.shared import Device, Devices, Precision, opened, together
 from elbox.data import Protocol, Rows, open_examples
 from elbox.data.files import read_file
 from elbox.errors import DataError, RunError
 from elbox.evaluate import encode as encode_rows
 from elbox.evaluate import log_likelihood
 from elbox.runs import Run, load_run
+from elbox.train.processes import World
 
 NewData = Annotated[str | None, typer.Argument(help="New data, a file or folder; default: the run's test split.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="File to write: .npy, .npz, .csv or .parquet.")]
@@ -30,19 +34,30 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="File to write: .npy, .np
 PART = 1 << 26  # bytes of rows in float32 that are read together; seeds depend on it
 
 
-def encode(run: RunFolder, new: NewData = None, out: Out = Path("codes.npy"), data_dir: DataDir = None) -> None:
+def encode(
+    run: RunFolder,
+    new: NewData = None,
+    out: Out = Path("codes.npy"),
+    device: Device = "auto",
+    devices: Devices = 1,
+    data_dir: DataDir = None,
+) -> None:
     """Write the posterior means of examples, one row of D numbers each.
 
     Example: `elbox encode runs/demo new.npy --out codes.npy`
     """
+    given = dict(locals())
     check_target(out, ARRAYS)
-    loaded = load_run(run, data_dir=data_dir)
+    world = together(encode, given, devices)
+    if world is None:
+        return
+    loaded = opened(run, data_dir, device, world)
     x = _examples_for(out, loaded, new)
-    with writing(out, len(x), "z") as add:
+    with _writing(world, out, len(x), "z") as add:
         for _, rows in parts(x):
-            codes = encode_rows(loaded.model, rows)
+            codes = world.over_rows(partial(encode_rows, loaded.model), rows)
             add(codes)
-    say(f"wrote {len(x)} codes of {codes.shape[1]} dimensions to {out}")
+    say(f"wrote {len(x)} codes of {codes.shape[1]} dimensions to {out}", quiet=not world.first)
 
 
 def decode(
@@ -74,6 +89,9 @@ def score(
     out: Out = Path("scores.npy"),
     samples: Samples = 1000,
     seed: Seed = 0,
+    device: Device = "auto",
+    devices: Devices = 1,
+    precision: Precision = "auto",
     data_dir: DataDir = None,
 ) -> None:
     """Write the importance-weighted log-likelihood of each example, in nats: low values are unusual examples.
@@ -82,16 +100,22 @@ def score(
 
     Example: `elbox score runs/demo new.npy --out scores.npy`
     """
+    given = dict(locals())
     check_target(out, ARRAYS)
-    loaded = load_run(run, data_dir=data_dir)
+    world = together(score, given, devices)
+    if world is None:
+        return
+    loaded = opened(run, data_dir, device, world)
     x, total = _examples_for(out, loaded, new), 0.0
-    with writing(out, len(x), "log_likelihood") as add:
+    with _writing(world, out, len(x), "log_likelihood") as add:
         for i, rows in parts(x):
-            values = log_likelihood(loaded.model, rows, samples, seed=seed_of(seed, i))
+            noise = world.seed(seed_of(seed, i))
+            likelihood = partial(log_likelihood, loaded.model, samples=samples, seed=noise, precision=precision)
+            values = world.over_rows(likelihood, rows)
             total += float(values.sum())
             add(values)
-    mean = total / len(x)
-    say(f"mean log-likelihood {mean:.2f} nats over {len(x)} examples ({loaded.protocol}); wrote {out}")
+    text = f"mean log-likelihood {total / len(x):.2f} nats over {len(x)} examples ({loaded.protocol}); wrote {out}"
+    say(text, quiet=not world.first)
 
 
 def examples(run: Run, new: str | None) -> Any:
@@ -125,3 +149,8 @@ def _examples_for(out: Path, run: Run, new: str | None) -> Any:
             "are written in parts; name one of these"
         )
     return x
+
+
+def _writing(world: World, out: Path, n: int, columns: str) -> AbstractContextManager[Add]:
+    """`writing` in the first process; the others hold the same rows, and throw them away."""
+    return writing(out, n, columns) if world.first else nullcontext(lambda rows: None)

@@ -11,7 +11,7 @@ import typer
 
 from elbox.cli.fit import DataDir, Json, Quiet, counter, print_evaluation
 from elbox.cli.output import print_json, say
-from elbox.runs import load_run
+from elbox.cli.shared import Device, Devices, Precision, opened, together
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.")]
 SplitName = Annotated[str, typer.Option(help="train, valid or test.")]
@@ -24,6 +24,9 @@ def evaluate(
     split: SplitName = "test",
     samples: Samples = 1000,
     seed: Seed = 0,
+    device: Device = "auto",
+    devices: Devices = 1,
+    precision: Precision = "auto",
     data_dir: DataDir = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -32,15 +35,27 @@ def evaluate(
 
     Example: `elbox evaluate runs/demo --samples 5000`
     """
-    loaded = load_run(run, data_dir=data_dir)
-    result = loaded.evaluate(split, samples, seed, progress=counter(quiet or as_json))
+    world = together(evaluate, dict(locals()), devices)
+    if world is None:
+        return None
+    loaded, show = opened(run, data_dir, device, world), counter(quiet or as_json or not world.first)
+    result = loaded.evaluate(split, samples, seed, precision=precision, progress=show)
+    if not world.first:
+        return None
     if as_json:
         return print_json({"run": str(run), "split": split, "protocol": loaded.protocol, **result.to_json()})
     print_evaluation(loaded, result, split)
 
 
 def report(
-    run: RunFolder, samples: Samples = 1000, seed: Seed = 0, data_dir: DataDir = None, quiet: Quiet = False
+    run: RunFolder,
+    samples: Samples = 1000,
+    seed: Seed = 0,
+    device: Device = "auto",
+    devices: Devices = 1,
+    precision: Precision = "auto",
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
 ) -> None:
     """Write the report of a run again.
 
@@ -48,6 +63,10 @@ def report(
     """
     from elbox import report as report_package
 
-    loaded = load_run(run, data_dir=data_dir)
-    page = report_package.write(loaded, loaded.evaluate("test", samples, seed, progress=counter(quiet)))
-    say(f"report: {page}")
+    world = together(report, dict(locals()), devices)
+    if world is None:
+        return
+    loaded, show = opened(run, data_dir, device, world), counter(quiet or not world.first)
+    result = loaded.evaluate("test", samples, seed, precision=precision, progress=show)
+    if world.first:
+        say(f"report: {report_package.write(loaded, result)}")

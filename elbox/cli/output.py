@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["ARRAYS", "check_target", "print_json", "print_table", "say", "write_array", "write_images", "writing"]
+__all__ = [
+    "ARRAYS",
+    "Add",
+    "check_target",
+    "print_json",
+    "print_table",
+    "say",
+    "write_array",
+    "write_images",
+    "writing",
+]
 
 import json
 import os
@@ -20,7 +30,8 @@ from elbox.train.checkpoint import write_bytes
 
 ARRAYS = (".npy", ".npz", ".csv", ".parquet")
 
-Add = Callable[[np.ndarray], None]
+Add = Callable[[Tensor | np.ndarray], None]  # some rows, after others
+_Add = Callable[[np.ndarray], None]
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -69,7 +80,7 @@ def write_array(path: Path, array: Tensor | np.ndarray, columns: str | Sequence[
 
 
 @contextmanager
-def writing(path: Path, n: int, columns: str | Sequence[str] = "x") -> Iterator[Callable[[Tensor | np.ndarray], None]]:
+def writing(path: Path, n: int, columns: str | Sequence[str] = "x") -> Iterator[Add]:
     """Write n rows in parts, as `write_array` does: inside the block, call what it gives with some rows after others.
 
     The file appears when the block has ended well; whatever happens before, what was there stays as it was. A `.npz`
@@ -99,7 +110,7 @@ def writing(path: Path, n: int, columns: str | Sequence[str] = "x") -> Iterator[
 
 
 @contextmanager
-def _npy(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[Add]:
+def _npy(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[_Add]:
     """A header for n rows, then the rows."""
 
     def add(rows: np.ndarray) -> None:
@@ -112,14 +123,14 @@ def _npy(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[Add]:
 
 
 @contextmanager
-def _npz(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[Add]:
+def _npz(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[_Add]:
     arrays: dict[str, Any] = {}
     yield lambda rows: arrays.update({columns if isinstance(columns, str) else "x": rows})
     np.savez_compressed(file, **arrays)
 
 
 @contextmanager
-def _csv(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[Add]:
+def _csv(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[_Add]:
     def add(rows: np.ndarray) -> None:
         flat, names = _table(rows, columns)
         header = "" if file.tell() else ",".join(names)
@@ -129,7 +140,7 @@ def _csv(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[Add]:
 
 
 @contextmanager
-def _parquet(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[Add]:
+def _parquet(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[_Add]:
     """A row group for each part."""
     try:
         import pyarrow
@@ -151,7 +162,7 @@ def _parquet(file: BinaryIO, n: int, columns: str | Sequence[str]) -> Iterator[A
         yield add
 
 
-_FORMATS: dict[str, Callable[[BinaryIO, int, str | Sequence[str]], AbstractContextManager[Add]]] = {
+_FORMATS: dict[str, Callable[[BinaryIO, int, str | Sequence[str]], AbstractContextManager[_Add]]] = {
     ".npy": _npy,
     ".npz": _npz,
     ".csv": _csv,

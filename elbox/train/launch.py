@@ -211,7 +211,9 @@ def _how(code: int) -> str:
 
 def _advice(folder: Path | None) -> str:
     """What is left of the run, and what to do."""
-    paths = Checkpoints(folder / "checkpoints").paths() if folder else []
+    if folder is None:
+        return "expected it to run to the end; nothing was half-written; start again"
+    paths = Checkpoints(folder / "checkpoints").paths()
     if not paths:
         return "expected it to run to the end; no checkpoint had been written; start again"
     return f"the last good checkpoint is {paths[-1]}; go on with: elbox resume {folder}"

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.test_cli import FAST, elbox
@@ -71,6 +72,31 @@ def test_two_processes_from_beginning_to_report(tmp_path):
     assert (tmp_path / "r" / "report.html").is_file()
     assert out.count("protocol: ") == err.count("training on ") == 1  # one of them speaks
     assert "2 processes" in err
+
+
+def test_two_processes_share_what_a_trained_run_is_asked(tmp_path):
+    """Codes are those of one process; noise is drawn anew in each, so that scores agree within their error."""
+    demo = tmp_path / "demo"
+    assert elbox("fit", "digits", *FAST, "--set", "latent=2", "--out", demo, "--quiet") == 0
+    assert elbox("encode", demo, "--out", tmp_path / "codes.npy") == 0
+    assert elbox("score", demo, "--samples", "50", "--out", tmp_path / "scores.npy") == 0
+    found = {}
+    for name, options in (
+        ("encode", ["--out", "shared_codes.npy"]),
+        ("score", ["--samples", "50", "--out", "shared_scores.npy"]),
+        ("evaluate", ["--samples", "50", "--json"]),
+    ):
+        process = start(tmp_path, name, str(demo), "--devices", "2", "--device", "cpu", *options)
+        found[name], err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    codes, scores = np.load(tmp_path / "codes.npy"), np.load(tmp_path / "scores.npy")
+    np.testing.assert_allclose(np.load(tmp_path / "shared_codes.npy"), codes, rtol=1e-5, atol=1e-6)
+    apart = np.load(tmp_path / "shared_scores.npy") - scores
+    assert apart.all()  # 180 rows, none with the same noise
+    assert abs(apart.mean()) < 4 * apart.std() / np.sqrt(len(apart))
+    assert found["encode"].count("\n") == found["score"].count("\n") == 1  # one of them speaks
+    log_likelihood = json.loads(found["evaluate"])["log_likelihood"]["mean"]
+    assert abs(log_likelihood - scores.mean()) < 4 * apart.std() / np.sqrt(len(apart))
 
 
 @pytest.mark.slow

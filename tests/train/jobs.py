@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -117,37 +121,29 @@ def nan(folder: Path) -> None:
     run(folder, {"devices": 2}, Bad())
 
 
+class After(Quiet):
+    """Does something in the process of one rank, after a few steps."""
+
+    def __init__(self, rank: int, do: Callable[[], None]) -> None:
+        super().__init__()
+        self.rank, self.do, self.calls = rank, do, 0
+
+    def forward(self, x: Tensor) -> Any:
+        self.calls += 1
+        if self.calls == 12 and join(Training()).rank == self.rank:
+            self.do()
+        return super().forward(x)
+
+
 def full_disk(folder: Path) -> None:
     """The first process cannot write any more after a while."""
-    import resource
-
-    class Full(Quiet):
-        calls = 0
-
-        def forward(self, x: Tensor) -> Any:
-            self.calls += 1
-            if self.calls == 12 and join(Training()).first:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
-            return super().forward(x)
-
-    run(folder, {"devices": 2}, Full())
+    limits = (2000, resource.RLIM_INFINITY)
+    run(folder, {"devices": 2}, After(0, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits)))
 
 
 def killed(folder: Path) -> None:
     """The second process is killed from outside, in effect."""
-    import os
-    import signal
-
-    class Killed(Quiet):
-        calls = 0
-
-        def forward(self, x: Tensor) -> Any:
-            self.calls += 1
-            if self.calls == 12 and not join(Training()).first:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return super().forward(x)
-
-    run(folder, {"devices": 2}, Killed())
+    run(folder, {"devices": 2}, After(1, lambda: os.kill(os.getpid(), signal.SIGKILL)))
 
 
 def broken(folder: Path) -> None:

@@ -1,0 +1,46 @@
+"""What commands that measure a trained model have in common: the run, its device, and processes that share the work."""
+
+from __future__ import annotations
+
+__all__ = ["Device", "Devices", "Precision", "opened", "together"]
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from elbox.runs import Run, load_run
+from elbox.train import Training
+from elbox.train.devices import device_name
+from elbox.train.launch import launch
+from elbox.train.processes import World, join, launched
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Devices = Annotated[int, typer.Option(min=1, help="Processes that share the examples, with a device each.")]
+Precision = Annotated[str, typer.Option(help="auto, 32 or bf16: auto takes bf16 products where that changes nothing.")]
+
+
+def together(command: Callable[..., None], given: dict[str, Any], devices: int) -> World | None:
+    """The processes that share the work of a command, as this one of them sees them.
+
+    Arguments:
+        command: The command.
+        given: Its arguments.
+        devices: How many processes were asked for.
+
+    Returns:
+        The world; None in the process that started the others, which have done the work by then.
+    """
+    settings = Training(devices=devices)
+    if launched(settings):
+        return join(settings)
+    launch(command, given, settings)
+    return None
+
+
+def opened(run: Path, data_dir: Path | None, device: str, world: World) -> Run:
+    """The run, with its model on this process's device."""
+    loaded = load_run(run, data_dir=data_dir)
+    loaded.model.to(device_name(device, world)[0])
+    return loaded
