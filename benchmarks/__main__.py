@@ -60,10 +60,11 @@ def _nats(options: argparse.Namespace) -> None:
 def _speedrun(options: argparse.Namespace) -> None:
     from benchmarks import speedrun
 
-    given = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr, "seed": options.seed}
+    names = ("epochs", "batch_size", "lr", "optimizer", "precision", "seed")
+    given = {name: getattr(options, name) for name in names}
     asked = {"data": options.data, "samples": options.samples, "images": options.images}
-    found = speedrun.measure(options.recipe, options.set, given | {"optimizer": options.optimizer}, **asked)
-    words = [options.recipe, *(f"{k}={v}" for k, v in given.items()), options.optimizer, *options.set, options.data]
+    found = speedrun.measure(options.recipe, options.set, given, **asked)
+    words = [options.recipe, *options.set, *(f"{k}={v}" for k, v in given.items()), options.data]
     report.keep("speedrun", " ".join(words), found, options.folder)
 
 
@@ -116,6 +117,7 @@ def _arguments(given: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--batch-size", type=int, default=128)
     run.add_argument("--lr", type=float, default=1e-3)
     run.add_argument("--optimizer", default="adam")
+    run.add_argument("--precision", default="auto")
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--data", default="mnist")
     run.add_argument("--samples", type=int, default=5000)

@@ -138,7 +138,7 @@ def train(problem: Problem, gate: Gate) -> None:
         key, own = jax.random.split(key)
         return jax.lax.scan(step, (p, state, key), batches(own))
 
-    one_step = jax.jit(step, donate_argnums=0)
+    one_step = jax.jit(step)
 
     def step_by_step(p: Values, state: Any, key: Any) -> Any:
         """XLA's convolutions on a CPU are fast only outside a scan."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from elbox.train import Silent, Training, train
 from elbox.train.processes import join
+from tests.train.test_stream import Bits
 from tests.train.toys import ToyVAE, bits
 
 
@@ -41,6 +42,7 @@ CASES: dict[str, dict[str, Any]] = {
     "clip and average": {"clip": 0.05, "ema": 0.9},
     "sgd, cosine": {"optimizer": "sgd", "schedule": "cosine"},
     "double": {"precision": "64"},
+    "streamed": {"stream": True},
     "fsdp": {"strategy": "fsdp", "clip": 0.05, "ema": 0.9},
     "fsdp, adagrad": {"strategy": "fsdp", "optimizer": "adagrad"},
     "fsdp, adamax": {"strategy": "fsdp", "optimizer": "adamax"},
@@ -54,7 +56,8 @@ RECORDED: dict[str, dict[str, Any]] = {
 
 def run(folder: Path, changes: dict[str, Any], step: nn.Module | None = None, **options: Any) -> Any:
     """One run of 24 steps, its held-out rows shared out; what came of it is left in the folder."""
-    settings = Training(**{**BASE, **changes})
+    stream = changes.get("stream", False)
+    settings = Training(**BASE | {name: value for name, value in changes.items() if name != "stream"})
     world, x, step = join(settings), bits(), step or Quiet()
     own = world.share(x)
 
@@ -63,7 +66,7 @@ def run(folder: Path, changes: dict[str, Any], step: nn.Module | None = None, **
         bounds = world.gather((len(own), -float(logs["distortion"])))
         return {"bound": sum(n * b for n, b in bounds) / sum(n for n, _ in bounds)}
 
-    result = train(step, x, settings, held_out=held_out, folder=folder, **options)
+    result = train(step, Bits() if stream else x, settings, held_out=held_out, folder=folder, **options)
     if world.first:
         torch.save([p.detach() for p in step.parameters()], folder / "weights.pt")
     return result
