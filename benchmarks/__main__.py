@@ -41,9 +41,11 @@ def _measure(letter: str, data: Any, options: argparse.Namespace) -> dict[str, A
 def _growth(options: argparse.Namespace) -> None:
     from benchmarks import figures, growth
 
-    measured = growth.measure(largest=options.largest)
-    figures.growth(measured["panels"], options.folder / "figures" / "growth.png")
-    report.keep("growth", "growth", measured, options.folder)
+    known = report.read(options.folder).get("growth", {}).get("growth", {"panels": {}})["panels"]
+    found = known | growth.measure(options.only, largest=options.largest)
+    panels = {name: found[name] for name in growth.PANELS if name in found}
+    figures.growth(panels, options.folder / "figures" / "growth.png")
+    report.keep("growth", "growth", {"panels": panels}, options.folder)
 
 
 def _nats(options: argparse.Namespace) -> None:
@@ -65,6 +67,7 @@ def _speedrun(options: argparse.Namespace) -> None:
     asked = {"data": options.data, "samples": options.samples, "images": options.images}
     found = speedrun.measure(options.recipe, options.set, given, **asked)
     words = [options.recipe, *options.set, *(f"{k}={v}" for k, v in given.items()), options.data]
+    words.append(f"({found['images']} × {found['samples']})")
     report.keep("speedrun", " ".join(words), found, options.folder)
 
 
@@ -103,6 +106,7 @@ def _arguments(given: list[str] | None = None) -> argparse.Namespace:
     speed.add_argument("--images", type=int, default=100, help="test images of the subset of workload E")
     speed.add_argument("--full", action="store_true", help="workload E: elbox on all 10 000 images")
     growth = commands.add_parser("growth", help="time and memory against size, with a figure")
+    growth.add_argument("--only", nargs="*", default=[], help="some of the curves; the others stay")
     growth.add_argument("--largest", type=float, default=float("inf"), help="leave out larger sizes")
     nats = commands.add_parser("nats", help="seconds of training to a test NLL")
     nats.add_argument("--contenders", nargs="+", default=["jax", "elbox"], choices=["jax", "elbox"])
@@ -110,7 +114,7 @@ def _arguments(given: list[str] | None = None) -> argparse.Namespace:
     nats.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of elbox.Training")
     nats.add_argument("--samples", type=int, default=5000)
     nats.add_argument("--images", type=int, default=2000)
-    run = commands.add_parser("speedrun", help="one try at reaching 86.76 nats on MNIST soonest")
+    run = commands.add_parser("speedrun", help="one try at reaching a test NLL soonest")
     run.add_argument("--recipe", default="vae")
     run.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="as those of elbox fit")
     run.add_argument("--epochs", type=int, required=True)

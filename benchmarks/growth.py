@@ -1,7 +1,7 @@
 """How time and memory grow: with batch size, K, latent size, width, samples of an evaluation, and rows of data.
 
 Each point is a process of its own that trains (or evaluates) elbox as it comes on random bits: what is learned does not
-matter here. Memory is the most that the process held, less that of the same process with next to nothing to do.
+matter here. Memory is the most that the process held from the first step on, less what it held before.
 """
 
 from __future__ import annotations
@@ -45,17 +45,19 @@ class Panel:
     point: Callable[[int], float]
 
 
-def measure(say: Callable[[str], None] = print, largest: float = math.inf) -> dict[str, Any]:
-    """All curves; `largest` leaves out larger x, to try things out."""
+def measure(
+    only: Sequence[str] = (), say: Callable[[str], None] = print, largest: float = math.inf
+) -> dict[str, dict[str, Any]]:
+    """The curves called `only`, or all; `largest` leaves out larger x, to try things out."""
     found = {}
-    for name, panel in PANELS.items():
+    for name, panel in ((n, p) for n, p in PANELS.items() if not only or n in only):
         points = []
         for x in (v for v in panel.values if v <= largest):
             points.append((x, panel.point(x)))
             say(f"  {panel.title}, {panel.x} {x}: {points[-1][1]:.3g}")
         if points:
             found[name] = {"title": panel.title, "x": panel.x, "points": points}
-    return {"panels": found}
+    return found
 
 
 def _problem(work: Workload, spec: elbox.DataSpec = IMAGE, rows: int | None = None) -> Problem:
@@ -109,16 +111,13 @@ def _peak(where: str, prob: Problem, options: dict[str, Any]) -> int:
 
 
 def _train_memory(samples: int) -> float:
-    """MiB beyond those of a training step of 2 examples with K = 2."""
-    options = {"compile": False}
-    small = _peak(TRAIN, _problem(_workload(batch=2, samples=2, steps=2)), options)
-    return max(0.1, (_peak(TRAIN, _problem(_workload(samples=samples, steps=2)), options) - small) / 2**20)
+    """MiB that training holds beyond model and data, uncompiled."""
+    return _peak(TRAIN, _problem(_workload(samples=samples, steps=2)), {"compile": False}) / 2**20
 
 
 def _score_memory(samples: int) -> float:
-    """MiB beyond those of an evaluation of 2 examples with S = 2."""
-    small = _peak(SCORE, _problem(_workload(batch=2, steps=1)), {"samples": 2})
-    return max(0.1, (_peak(SCORE, _problem(_workload(batch=100, steps=1)), {"samples": samples}) - small) / 2**20)
+    """MiB that an evaluation holds beyond model and data."""
+    return _peak(SCORE, _problem(_workload(batch=100, steps=1)), {"samples": samples}) / 2**20
 
 
 PANELS = {

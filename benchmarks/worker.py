@@ -17,6 +17,7 @@ import resource
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 REST = 0.1  # seconds after a contender's turn, in which its idle threads stop spinning
@@ -40,6 +41,13 @@ class Gate:
 
     def __init__(self, pipe: Any, began: float) -> None:
         self.pipe, self.began, self.left, self.first = pipe, began, 1, True
+        self.held = 0
+
+    def mark(self) -> None:
+        """Memory is counted from here on: what is held now, and what was held before, does not count."""
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # forgets the peak
+            self.held = _memory("VmRSS")
 
     def __call__(self, result: Callable[[], dict[str, Any]], note: str = "") -> None:
         """One pass is done. `result` gives weights (or what was computed), and is asked after the first pass only."""
@@ -47,13 +55,22 @@ class Gate:
         if self.left:
             return
         seconds = time.perf_counter() - self.began
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = _memory("VmHWM") - self.held
         self.pipe.send((seconds, result() if self.first else None, note, peak))
         self.first = False
         self.left = self.pipe.recv()
         if not self.left:
             raise Stop
         self.began = time.perf_counter()
+
+
+def _memory(name: str) -> int:
+    """A number of this process's memory, in bytes; without /proc the most that it ever held."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
+    except OSError:
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _run(pipe: Any, where: str, problem: Any, options: dict[str, Any], quiet: bool) -> None:
@@ -93,7 +110,7 @@ class Worker:
         self.process = spawn.Process(target=_run, args=(other, where, problem, options, quiet), daemon=True)
         self.process.start()
         other.close()
-        self.note, self.peak = "", 0  # peak: the most memory it held so far, bytes
+        self.note, self.peak = "", 0  # peak: the most memory it held since it was told to count, bytes
 
     def prepare(self) -> tuple[float, dict[str, Any]]:
         """Seconds of the first pass from process start, with imports and compilation; and its result."""

@@ -33,7 +33,7 @@ TRAINING = {
     "elbox": Contender("elbox, as it comes", f"{_HERE}.ours:train", precision=""),
     "elbox32": Contender("elbox, fp32", f"{_HERE}.ours:train", {"precision": "32"}),
     "usual": Contender("elbox, with the peers' gradient", f"{_HERE}.ours:train", {"usual": True}, precision=""),
-    "jax": Contender("JAX, a pass in one scan, fp32", f"{_HERE}.jax:train"),
+    "jax": Contender("JAX, fp32", f"{_HERE}.jax:train"),
     "compiled32": Contender("torch, resident, compiled, fp32", f"{_HERE}.compiled:train"),
     "compiled16": Contender("torch, resident, compiled, bf16", f"{_HERE}.compiled:train", {"bf16": True}, "bf16"),
     "plain": Contender("torch, plain loop (PyTorch's example)", f"{_HERE}.plain:train"),

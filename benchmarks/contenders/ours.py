@@ -27,6 +27,7 @@ class _AtEpochs(Observer):
 
     def on_start(self, info: dict[str, Any]) -> None:
         self.note = "; ".join(info["reasons"])
+        self.gate.mark()
 
     def on_epoch(self, row: dict[str, Any]) -> None:
         self.gate(lambda: weights.export(self.recipe.model), self.note)
@@ -58,6 +59,8 @@ def train(problem: Problem, gate: Gate, *, usual: bool = False, **settings: Any)
 def score(problem: Problem, gate: Gate, samples: int = 5000) -> None:
     """log p(x) of the problem's images, again and again."""
     recipe, x = model(problem), torch.from_numpy(problem.x)
+    elbox.log_likelihood(recipe.model, x[:1], samples=1)  # what is loaded at first use does not count as memory
+    gate.mark()
     while True:
         found = elbox.log_likelihood(recipe.model, x, samples=samples)
         gate(lambda found=found: {"log_likelihood": np.asarray(found)})  # type: ignore[misc]

@@ -48,7 +48,7 @@ def encode(
     """
     given = dict(locals())
     check_target(out, ARRAYS)
-    world = together(encode, given, devices)
+    world = together(encode, given)
     if world is None:
         return
     loaded = opened(run, data_dir, device, world)
@@ -102,7 +102,7 @@ def score(
     """
     given = dict(locals())
     check_target(out, ARRAYS)
-    world = together(score, given, devices)
+    world = together(score, given)
     if world is None:
         return
     loaded = opened(run, data_dir, device, world)

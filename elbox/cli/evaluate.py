@@ -35,7 +35,7 @@ def evaluate(
 
     Example: `elbox evaluate runs/demo --samples 5000`
     """
-    world = together(evaluate, dict(locals()), devices)
+    world = together(evaluate, dict(locals()))
     if world is None:
         return None
     loaded, show = opened(run, data_dir, device, world), counter(quiet or as_json or not world.first)
@@ -61,11 +61,11 @@ def report(
 
     Example: `elbox report runs/demo`
     """
-    from elbox import report as report_package
-
-    world = together(report, dict(locals()), devices)
+    world = together(report, dict(locals()))
     if world is None:
         return
+    from elbox import report as report_package
+
     loaded, show = opened(run, data_dir, device, world), counter(quiet or not world.first)
     result = loaded.evaluate("test", samples, seed, precision=precision, progress=show)
     if world.first:

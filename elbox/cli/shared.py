@@ -21,18 +21,20 @@ Devices = Annotated[int, typer.Option(min=1, help="Processes that share the exam
 Precision = Annotated[str, typer.Option(help="auto, 32 or bf16: auto takes bf16 products where that changes nothing.")]
 
 
-def together(command: Callable[..., None], given: dict[str, Any], devices: int) -> World | None:
+def together(command: Callable[..., None], given: dict[str, Any]) -> World | None:
     """The processes that share the work of a command, as this one of them sees them.
 
     Arguments:
         command: The command.
-        given: Its arguments.
-        devices: How many processes were asked for.
+        given: Its arguments, with `device` and `devices`, the number of processes.
 
     Returns:
         The world; None in the process that started the others, which have done the work by then.
+
+    Raises:
+        SettingError: if there is no such device.
     """
-    settings = Training(devices=devices)
+    settings = Training(device=given["device"], devices=given["devices"])
     if launched(settings):
         return join(settings)
     launch(command, given, settings)

@@ -12,6 +12,7 @@ from __future__ import annotations
 __all__ = ["PRODUCT_FLOPS", "cpu_has_bf16", "products_in_bf16"]
 
 import math
+import operator
 from typing import Any
 
 import torch
@@ -59,11 +60,6 @@ def _is_float32(node: Node) -> bool:
     return getattr(node.meta.get("val"), "dtype", None) == torch.float32
 
 
-def _changes(node: Node) -> bool:
-    """Whether an operator changes its first argument."""
-    return isinstance(node.target, OpOverload) and node.target._schema.is_mutable
-
-
 class _Rounded:
     """Factors in bfloat16: what a view was taken of is rounded, once, and the view is taken again."""
 
@@ -82,26 +78,43 @@ class _Rounded:
         return self.known[node]
 
     def forget(self, node: Node) -> None:
-        """At an operator that changes a tensor: what was rounded of it before is out of date."""
-        if _changes(node):
-            changed = _base(node.args[0])
-            self.known = {n: low for n, low in self.known.items() if _base(n) is not changed}
+        """At an operator that changes tensors: what was rounded of them before is out of date."""
+        changed = {_base(n) for n in _changed(node)}
+        if changed:
+            self.known = {n: low for n, low in self.known.items() if _base(n) not in changed}
 
 
-def _viewed(node: Any) -> Node | None:
-    """What an operator takes a view of."""
-    of = node.args[0] if isinstance(node.target, OpOverload) and node.target.is_view else None
-    return of if isinstance(of, Node) else None
+def _changed(node: Node) -> list[Node]:
+    """The tensors that an operator changes."""
+    if not isinstance(node.target, OpOverload):
+        return []
+    arguments = node.target._schema.arguments
+    given = [*zip(arguments, node.args, strict=False), *((a, node.kwargs.get(a.name)) for a in arguments)]
+    values = [value for argument, value in given if argument.alias_info is not None and argument.alias_info.is_write]
+    flat = [n for value in values for n in (value if isinstance(value, list | tuple) else [value])]
+    return [n for n in flat if isinstance(n, Node)]
+
+
+def _viewed(node: Node) -> Node | None:
+    """What a node is a view of, if the same view can be taken of a copy."""
+    strided = (torch.ops.aten.as_strided.default, torch.ops.aten._reshape_alias.default)  # of the storage beneath
+    if isinstance(node.target, OpOverload) and node.target.is_view and node.target not in strided:
+        return node.args[0] if isinstance(node.args[0], Node) else None
+    return None
+
+
+def _base(node: Node) -> Node:
+    """The tensor whose numbers a node has: it may be a view, a part, or what an operator returned after changing it."""
+    while isinstance(node.args[0] if node.args else None, Node) and (
+        node.target is operator.getitem
+        or (isinstance(node.target, OpOverload) and (node.target.is_view or node.target._schema.is_mutable))
+    ):
+        node = node.args[0]  # type: ignore[assignment]
+    return node
 
 
 def _size(node: Node) -> int:
     return math.prod(node.meta["val"].shape)
-
-
-def _base(node: Any) -> Any:
-    while (of := _viewed(node)) is not None:
-        node = of
-    return node
 
 
 def _lower_product(graph: Graph, node: Any, rounded: _Rounded) -> None:

@@ -212,7 +212,7 @@ def _how(code: int) -> str:
 def _advice(folder: Path | None) -> str:
     """What is left of the run, and what to do."""
     if folder is None:
-        return "expected it to run to the end; nothing was half-written; start again"
+        return "expected it to run to the end; no output was touched; start again"
     paths = Checkpoints(folder / "checkpoints").paths()
     if not paths:
         return "expected it to run to the end; no checkpoint had been written; start again"

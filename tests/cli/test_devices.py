@@ -84,6 +84,7 @@ def test_two_processes_share_what_a_trained_run_is_asked(tmp_path):
     for name, options in (
         ("encode", ["--out", "shared_codes.npy"]),
         ("score", ["--samples", "50", "--out", "shared_scores.npy"]),
+        ("report", ["--samples", "5"]),
         ("evaluate", ["--samples", "50", "--json"]),
     ):
         process = start(tmp_path, name, str(demo), "--devices", "2", "--device", "cpu", *options)
@@ -94,7 +95,7 @@ def test_two_processes_share_what_a_trained_run_is_asked(tmp_path):
     apart = np.load(tmp_path / "shared_scores.npy") - scores
     assert apart.all()  # 180 rows, none with the same noise
     assert abs(apart.mean()) < 4 * apart.std() / np.sqrt(len(apart))
-    assert found["encode"].count("\n") == found["score"].count("\n") == 1  # one of them speaks
+    assert [found[name].count("\n") for name in ("encode", "score", "report")] == [1, 1, 1]  # one of them speaks
     log_likelihood = json.loads(found["evaluate"])["log_likelihood"]["mean"]
     assert abs(log_likelihood - scores.mean()) < 4 * apart.std() / np.sqrt(len(apart))
 

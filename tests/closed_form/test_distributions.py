@@ -187,7 +187,7 @@ def test_diagonal_normal_sums_over_its_event() -> None:
         torch.testing.assert_close(diagonal_normal(m, s, dims).log_prob(x), expected)
 
 
-@given(st.integers(1, 200), st.floats(0.1, 1e4), st.integers(0, 10))
+@given(st.integers(1, 200) | st.sampled_from([256, 784, 1024]), st.floats(0.1, 1e4), st.integers(0, 10))
 def test_bits_are_bernoulli(size: int, spread: float, seed: int) -> None:
     """One logarithm a block is the logarithm of each, for every number of bits and every size of the logits."""
     generator = torch.Generator().manual_seed(seed)
