@@ -170,6 +170,33 @@ def test_bytes_stay_bytes_and_memory_is_bounded(tmp_path: Path) -> None:
     assert int(grown) < 64 * 1024  # KiB
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts the threads of a process as Linux lists them")
+def test_reading_starts_no_threads_beside_the_one_that_reads(tmp_path: Path) -> None:
+    """OpenMP threads of the reading thread, one team more than there are cores, would put the step's to sleep."""
+    np.save(tmp_path / "x.npy", np.ones((20_000, 784), np.uint8))
+    program = f"""
+        import os
+        from pathlib import Path
+        import torch
+        from elbox.data.npy import NpyFile
+        from elbox.data.rows import Form, Rows
+        from elbox.train.stream import Stream
+        torch.set_num_threads(4)
+        threads = lambda: len(os.listdir("/proc/self/task"))
+        rows = Rows(NpyFile(Path({str(tmp_path / "x.npy")!r}), "x"), Form((784,), small=True))
+        before = threads()
+        stream = Stream(rows, 128, 0, torch.device("cpu"), buffer=1 << 23)
+        stream._wait(0), stream._wait(1)
+        print(threads() - before)
+        torch.ones(1 << 20) + 1
+        print(threads() - before)
+    """
+    out = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
+    reading, stepping = map(int, out.stdout.split())
+    assert reading == 1
+    assert stepping > reading  # the count does see OpenMP's
+
+
 class Bits(Numbered):
     """Rows of bits, as bytes."""
 
