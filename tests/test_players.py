@@ -23,11 +23,11 @@ class Critic(nn.Module, Penalty):
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
-        self.weight, self.net = weight, MLP(2, [4], (), nn.Tanh)
+        self.weight, self.net = weight, MLP(2, [4], 1, nn.Tanh)
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
         with frozen(self.net):
-            return -nn.functional.logsigmoid(-self.net(terms.groups["z"].z)).mean(0)
+            return -nn.functional.logsigmoid(-self.net(terms.groups["z"].z)).mean((0, 2))
 
     def own_loss(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
         z = terms.groups["z"].z.detach()
