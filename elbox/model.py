@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["VAE"]
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,17 +26,17 @@ class VAE(nn.Module):
     backpropagation*.
 
     The parts are modules whose `forward(context)` returns a distribution. With a condition c (any tensor of batch
-    shape [B]), the prior sees c, the posterior (x, c) and the likelihood (z, c). Without prior and with a
-    `Deterministic` posterior it is a plain
-    autoencoder: distortion only, no rate, nothing to sample.
+    shape [B]), the prior sees c, the posterior (x, c) and the likelihood (z, c). With a
+    `Deterministic` posterior it is an autoencoder, which has a distortion but no rate and no density; without a prior
+    it cannot be sampled either.
 
     Arguments:
-        prior: p(z) or p(z|c); None for an autoencoder.
+        prior: p(z) or p(z|c); None for a plain autoencoder.
         likelihood: p(x|z) or p(x|z, c).
         posterior: q(z|x) or q(z|x, c).
 
     Raises:
-        IncompatibleError: if there is a prior but the posterior is deterministic, or the other way round.
+        IncompatibleError: if there is no prior although the posterior is a distribution.
 
     Example:
         >>> from elbox.likelihoods import Bernoulli
@@ -51,11 +52,10 @@ class VAE(nn.Module):
     def __init__(self, prior: nn.Module | None, likelihood: nn.Module, posterior: nn.Module) -> None:
         super().__init__()
         self.deterministic = bool(getattr(posterior, "deterministic", False))
-        if self.deterministic != (prior is None):
-            got = "no prior" if prior is None else type(prior).__name__
+        if prior is None and not self.deterministic:
             raise IncompatibleError(
-                f"got {got} with a {type(posterior).__name__} posterior; expected prior=None with a Deterministic "
-                "posterior (an autoencoder), or a prior such as StandardNormal with a posterior such as DiagonalNormal"
+                f"got no prior with a {type(posterior).__name__} posterior; expected a prior such as StandardNormal "
+                "with a posterior such as DiagonalNormal, or prior=None with a Deterministic posterior (an autoencoder)"
             )
         self.prior, self.likelihood, self.posterior = prior, likelihood, posterior
 
@@ -85,15 +85,20 @@ class VAE(nn.Module):
             raise ShapeError(
                 f"got data of event shape {tuple(x.shape[1:])}; expected {tuple(px.event_shape)} as in p(x|z)"
             )
-        if self.prior is None:
-            return Terms(px.log_prob(x), {"z": Group(z, torch.zeros_like(log_qz), torch.zeros_like(log_qz), None, q)})
-        p = self.prior(c)
-        if p.event_shape != z.shape[2:]:
+        group = self._group(draws.Draw(z, log_qz, q), None if self.prior is None else self.prior(c))
+        encode, decode = partial(self.encode, c=c), partial(self.decode, c=c)
+        return Terms(px.log_prob(x), {"z": group}, x, px, encode, decode)
+
+    def _group(self, draw: draws.Draw, p: Distribution | None) -> Group:
+        if p is not None and p.event_shape != draw.z.shape[2:]:
             raise ShapeError(
-                f"got a posterior over {tuple(z.shape[2:])} with a prior over {tuple(p.event_shape)}; expected the "
-                "same number of latent dimensions in both"
+                f"got a posterior over {tuple(draw.z.shape[2:])} with a prior over {tuple(p.event_shape)}; expected "
+                "the same number of latent dimensions in both"
             )
-        return Terms(px.log_prob(x), {"z": Group(z, p.log_prob(z), log_qz, p, q)})
+        if p is None or self.deterministic:
+            nothing = torch.zeros_like(draw.log_qz)
+            return Group(draw.z, nothing, nothing, p, draw.posterior)
+        return Group(draw.z, p.log_prob(draw.z), draw.log_qz, p, draw.posterior)
 
     def encode(self, x: Tensor, *, c: Any = None) -> Distribution:
         """The posterior q(z|x) of a batch [B, *event], batch shape [B] over [D]."""
@@ -119,9 +124,13 @@ class VAE(nn.Module):
             [n, *event].
 
         Raises:
-            IncompatibleError: if the model is an autoencoder: it has no prior to sample.
+            IncompatibleError: if the model has no prior to sample.
         """
-        p = self._needs_prior("sample")(c)
+        if self.prior is None:
+            raise IncompatibleError(
+                "got sample on an autoencoder, which has no prior and no density; train a VAE instead, e.g. vae"
+            )
+        p = self.prior(c)
         z = p.sample((n,)) if c is None or not p.batch_shape else p.sample()
         px = self.decode(z, c=c)
         return px.mean if mean else px.sample()
@@ -146,7 +155,10 @@ class VAE(nn.Module):
             IncompatibleError: if the model is an autoencoder: it has no density.
             SettingError: if there are no samples.
         """
-        self._needs_prior("log_prob")
+        if self.deterministic:
+            raise IncompatibleError(
+                "got log_prob on an autoencoder, whose deterministic code has no density; train a VAE instead, e.g. vae"
+            )
         log_w = self.terms(x, samples, c=c, draw=draws.sample).log_w
         return torch.logsumexp(log_w, 0) - math.log(samples)
 
@@ -173,13 +185,6 @@ class VAE(nn.Module):
                 f"got values in row {row} that {type(self.likelihood).__name__} gives no probability; expected "
                 "data of the kind it describes: binarise them, or choose another likelihood"
             )
-
-    def _needs_prior(self, verb: str) -> nn.Module:
-        if self.prior is None:
-            raise IncompatibleError(
-                f"got {verb} on an autoencoder, which has no prior and no density; train a VAE instead, e.g. vae"
-            )
-        return self.prior
 
 
 def _mean(q: Distribution) -> Tensor:

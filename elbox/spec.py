@@ -31,6 +31,7 @@ class DataSpec:
             (their means; for binary data the shares of ones).
         scale: Typical spread (> 0), like `offset`.
         classes: Number of classes of the labels that come with the data; 0 without labels.
+        examples: Number of training examples N, which estimates of aggregated densities need; 0 where it is not known.
 
     Raises:
         DataError: if kind, shape, levels or scale are impossible.
@@ -47,6 +48,7 @@ class DataSpec:
     offset: float | tuple[float, ...] = 0.0
     scale: float | tuple[float, ...] = 1.0
     classes: int = 0
+    examples: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

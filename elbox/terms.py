@@ -11,12 +11,14 @@ from __future__ import annotations
 
 __all__ = ["Group", "Terms"]
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, kl_divergence
 
+from elbox.distributions import Delta
 from elbox.errors import IncompatibleError
 
 
@@ -28,7 +30,7 @@ class Group:
         z: Samples of the posterior, [K, B, D].
         log_pz: Log-density of the samples under the prior, [K, B], nats.
         log_qz: Log-density of the samples under the posterior, [K, B], nats.
-        prior: The distribution p(z); None where the latent code is deterministic.
+        prior: The distribution p(z); None for an autoencoder without one.
         posterior: The distribution q(z|x), batch shape [B].
         kl: KL(q(z|x) ‖ p(z)) in closed form, [B], nats, where an estimator put it.
     """
@@ -41,6 +43,11 @@ class Group:
     kl: Tensor | None = None
 
     @property
+    def has_rate(self) -> bool:
+        """Whether q(z|x) has a density: a deterministic code has none, so no rate either."""
+        return self.prior is not None and not isinstance(self.posterior, Delta)
+
+    @property
     def rate(self) -> Tensor:
         """KL(q(z|x) ‖ p(z)), [B], nats: in closed form where an estimator put it, else the mean over the K samples."""
         return (self.log_qz - self.log_pz).mean(0) if self.kl is None else self.kl
@@ -51,7 +58,7 @@ class Group:
         Raises:
             NotImplementedError: if torch knows no closed form for the two distributions.
         """
-        return self if self.prior is None else replace(self, kl=kl_divergence(self.posterior, self.prior))
+        return replace(self, kl=kl_divergence(self.posterior, self.prior)) if self.has_rate else self
 
     def rate_per_dimension(self) -> Tensor:
         r"""KL(q(z_d|x) ‖ p(z_d)) for each latent dimension, [B, D], nats; sums to `rate`.
@@ -77,6 +84,10 @@ class Terms:
     Arguments:
         log_px: log p(x|z), [K, B].
         groups: The groups of latent variables by name, from the top of the hierarchy down.
+        x: The batch, [B, *event].
+        px: The distribution p(x|z) of the samples, batch shape [K, B].
+        encode: x [B, *event] ↦ q(z|x), for penalties on the encoder's slope.
+        decode: z [..., D] ↦ p(x|z), for penalties on the decoder's slope and for other codes than those drawn.
 
     Example:
         >>> import torch
@@ -91,6 +102,10 @@ class Terms:
 
     log_px: Tensor
     groups: dict[str, Group]
+    x: Tensor | None = None
+    px: Distribution | None = None
+    encode: Callable[[Tensor], Distribution] | None = None
+    decode: Callable[[Tensor], Distribution] | None = None
 
     @property
     def log_w(self) -> Tensor:

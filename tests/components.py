@@ -50,6 +50,8 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "likelihoods.PredictedGaussian": lambda: likelihoods.PredictedGaussian(decoder(2, FEATURES), offset=1.0, scale=2.0),
     "likelihoods.Poisson": lambda: likelihoods.Poisson(decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0)),
     "objectives.ELBO": lambda: objectives.ELBO(beta=schedules.Linear(0.0, 0.5, over=0.5), samples=3),
+    "objectives.Distortion": lambda: objectives.Distortion(samples=3),
+    "objectives.Penalized": lambda: objectives.Penalized(objectives.ELBO(samples=3), []),
     "objectives.IWAE": lambda: objectives.IWAE(samples=3),
     "objectives.Renyi": lambda: objectives.Renyi(alpha=0.5, samples=3),
     "estimators.Reparameterized": lambda: estimators.Reparameterized(),

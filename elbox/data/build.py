@@ -62,7 +62,7 @@ def describe(
     """The spec of training rows that vary, as they are stored."""
     name = where.name if protocol.kind == "none" else f"{where.name} after {protocol.kind} binarisation"
     check_varies(found, kind, replace(where, name=name), table=len(shape) == 1)
-    return spec_of(found, tuple(int(n) for n in shape), kind, levels, classes, protocol)
+    return replace(spec_of(found, tuple(int(n) for n in shape), kind, levels, classes, protocol), examples=found.count)
 
 
 def choose_protocol(options: dict[str, Any], kind: str, levels: int, where: Where) -> Protocol:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["AnalyticKL"]
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from elbox import draws
@@ -45,7 +47,7 @@ class AnalyticKL(Estimator):
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
-        exact = Terms(terms.log_px, {name: _with_kl(group) for name, group in terms.groups.items()})
+        exact = replace(terms, groups={name: _with_kl(group) for name, group in terms.groups.items()})
         value = objective(exact, progress)
         return Estimate(-value.mean(), value, exact)
 

@@ -63,10 +63,10 @@ class Estimator(ABC):
             IncompatibleError: if the objective or the posterior does not fit this estimator.
         """
         self.check(objective)
-        if getattr(model, "deterministic", False) and not objective.uses_rate:
+        if getattr(model, "deterministic", False) and objective.needs_density:
             raise IncompatibleError(
-                f"{type(objective).__name__} needs importance weights, and a deterministic posterior has no density; "
-                "use ELBO()"
+                f"{type(objective).__name__} needs log q(z|x), and a deterministic posterior has no density; use "
+                "Distortion(), or a DiagonalNormal posterior"
             )
         terms: Terms = model.terms(x, objective.samples, c=c, draw=self.draw)  # type: ignore[operator]
         return self.estimate(objective, terms, progress)

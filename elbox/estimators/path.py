@@ -66,7 +66,8 @@ class Path(Estimator):
         if not objective.separable:
             raise IncompatibleError(
                 f"Path needs an objective that is smooth in each example's log-densities, and "
-                f"{type(objective).__name__} with free bits or a capacity is not; use AnalyticKL() or Reparameterized()"
+                f"{type(objective).__name__} with free bits, a capacity or penalties is not; use AnalyticKL() or "
+                "Reparameterized()"
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:

@@ -45,8 +45,8 @@ class Score(Estimator):
         name = type(objective).__name__
         if not objective.separable:
             raise IncompatibleError(
-                f"Score needs an objective of each example alone, and {name} with free bits or a capacity is not; "
-                "use AnalyticKL() or Reparameterized()"
+                f"Score needs an objective of each example alone, and {name} with free bits, a capacity or penalties "
+                "is not; use AnalyticKL() or Reparameterized()"
             )
         if objective.samples < 2:
             raise IncompatibleError(

@@ -129,8 +129,8 @@ def log_likelihood(
     """
     if getattr(model, "deterministic", False):
         raise IncompatibleError(
-            "got log_likelihood on an autoencoder, which has no prior and no density; train a VAE instead, e.g. the "
-            "recipe vae"
+            "got log_likelihood on an autoencoder, whose deterministic code has no density; train a VAE instead, e.g. "
+            "the recipe vae"
         )
     found = []
     with measuring(model, seed):
@@ -188,9 +188,9 @@ def held_out(
 
 
 def _held_out(terms: Terms, bound: Objective) -> dict[str, float]:
-    exact = Terms(terms.log_px, {name: with_rate(group) for name, group in terms.groups.items()})
+    exact = replace(terms, groups={name: with_rate(group) for name, group in terms.groups.items()})
     values = {"bound": bound(exact), "distortion": exact.distortion}
-    if all(group.prior is not None for group in exact.groups.values()):
+    if all(group.has_rate for group in exact.groups.values()):
         values["rate"] = exact.rate
     return {name: float(wide(value).sum()) for name, value in values.items()}
 

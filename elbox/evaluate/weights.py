@@ -107,7 +107,7 @@ def partial_sums(terms: Terms) -> dict[str, Tensor]:
     samples = terms.log_px.shape[0]
     values = {"distortion": -wide(terms.log_px).sum(0)}
     groups = [with_rate(group) for group in terms.groups.values()]
-    if all(group.prior is not None for group in groups):
+    if all(group.has_rate for group in groups):
         exact = all(group.kl is not None for group in groups)
         values["closed_form"] = torch.full_like(values["distortion"], float(samples * exact))
         values["rate"] = samples * torch.stack([wide(group.rate) for group in groups]).sum(0)
@@ -137,7 +137,7 @@ def with_rate(group: Group) -> Group:
 
     Where q or p depends on samples of other groups, the closed form is averaged over these.
     """
-    if group.prior is None or group.kl is not None:
+    if not group.has_rate or group.kl is not None:
         return group
     try:
         kl = kl_divergence(group.posterior, group.prior)

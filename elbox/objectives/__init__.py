@@ -1,7 +1,9 @@
 """Objectives: functions of `Terms` that know no network; each returns [B] nats, a bound or a penalised bound."""
 
 from elbox.objectives.base import Objective
+from elbox.objectives.distortion import Distortion
 from elbox.objectives.elbo import ELBO
+from elbox.objectives.penalized import Penalized, Penalty
 from elbox.objectives.renyi import IWAE, Renyi
 
-__all__ = ["ELBO", "IWAE", "Objective", "Renyi"]
+__all__ = ["Distortion", "ELBO", "IWAE", "Objective", "Penalized", "Penalty", "Renyi"]

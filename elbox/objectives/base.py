@@ -23,11 +23,13 @@ class Objective(ABC):
             samples of log q(z|x) − log p(z) (`AnalyticKL`).
         separable: Whether it is, for each example alone, a smooth function of the log-densities, so that `Path` and
             `Score` may treat examples and samples one by one.
+        needs_density: Whether it needs log q(z|x), which a deterministic code does not have.
     """
 
     samples: int = 1
     uses_rate: bool = False
     separable: bool = True
+    needs_density: bool = True
 
     @abstractmethod
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:

@@ -12,7 +12,7 @@ from elbox.estimators import Reparameterized
 from elbox.likelihoods.base import Likelihood
 from elbox.model import VAE
 from elbox.nn import MLP
-from elbox.objectives import ELBO
+from elbox.objectives import Distortion
 from elbox.posteriors import Corrupted, Deterministic
 from elbox.recipes.base import Recipe, default_likelihood, recipe
 from elbox.spec import DataSpec
@@ -45,7 +45,9 @@ def ae(
     encoder = MLP(data.event_shape, hidden, latent, activation, offset=data.offset, scale=data.scale)
     cls = default_likelihood(data, likelihood)
     decoder = MLP(latent, list(hidden)[::-1], cls.output_shape(data), activation)
-    return Recipe(VAE(None, cls.for_data(decoder, data), Deterministic(encoder, latent)), ELBO(), Reparameterized())
+    return Recipe(
+        VAE(None, cls.for_data(decoder, data), Deterministic(encoder, latent)), Distortion(), Reparameterized()
+    )
 
 
 @recipe
@@ -75,4 +77,6 @@ def dae(
         0.5
     """
     plain = ae(data, latent, hidden, activation, likelihood).model
-    return Recipe(VAE(None, plain.likelihood, Corrupted(plain.posterior, masking, noise)), ELBO(), Reparameterized())
+    return Recipe(
+        VAE(None, plain.likelihood, Corrupted(plain.posterior, masking, noise)), Distortion(), Reparameterized()
+    )

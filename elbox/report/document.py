@@ -73,10 +73,10 @@ def _pictures(subject: Subject) -> list[Html]:
     from elbox.report.latent import latent_space
 
     if not subject.spec.is_image:
-        sampled = fragment() if subject.autoencoder else tables.samples(subject)
+        sampled = fragment() if subject.model.prior is None else tables.samples(subject)
         return [learning_curves(subject), tables.reconstructions(subject), sampled, latent_space(subject, None)]
     gallery = images.Gallery(subject)
-    sampled = fragment() if subject.autoencoder else images.samples(subject, gallery)
+    sampled = fragment() if subject.model.prior is None else images.samples(subject, gallery)
     shown = [learning_curves(subject), images.reconstructions(subject, gallery), sampled]
     return [*shown, images.interpolations(subject, gallery), latent_space(subject, gallery)]
 

@@ -22,7 +22,7 @@ def latent_space(subject: Subject, gallery: Gallery | None) -> Html:
     """The section; without a gallery, for data that are no images."""
     two = subject.codes.shape[1] == 2
     pieces = [grid(_usage(subject, wide=False), _codes(subject))] if two else [_usage(subject, wide=True)]
-    if two and gallery is not None and not subject.autoencoder:
+    if two and gallery is not None and subject.model.prior is not None:
         pieces.append(_manifold(subject, gallery))
     pieces.append(_traversals(subject, gallery) if gallery is not None else _effects(subject))
     return section("Latent space", *pieces)
@@ -86,7 +86,7 @@ def _traversals(subject: Subject, gallery: Gallery) -> Html:
     for unit, (low, high), images in zip(units, ends, subject.decode(torch.cat(codes)).split(9), strict=True):
         alt = f"Images as latent dimension {unit} goes from {low:.1f} to {high:.1f}"
         rows.append((f"z<sub>{unit}</sub>", _cost(subject, unit), gallery.png(images, 9), alt))
-    spread = "the mean of the codes" if subject.autoencoder else "the mean of the prior"
+    spread = "the mean of the codes" if subject.model.prior is None else "the mean of the prior"
     caption = (
         f"One dimension at a time goes through {spread} ± {DEVIATIONS} standard deviations, the others stay where the "
         f"code of {subject.split} example {index} has them. The most active first."
@@ -110,7 +110,7 @@ def _effects(subject: Subject) -> Html:
             for d in moved.argsort(descending=True)[:3].tolist()
         ]
         rows.append((tag("span", "z", tag("sub", str(unit))), _cost(subject, unit), fragment(*told)))
-    where = "codes" if subject.autoencoder else "prior"
+    where = "codes" if subject.model.prior is None else "prior"
     caption = (
         f"Each active dimension at −2 and +2 standard deviations of the {where}, the others where the code of "
         f"{subject.split} example {index} has them: the three columns whose mean moves most, relative to their spread."

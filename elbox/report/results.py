@@ -32,8 +32,8 @@ EXAMPLES = (
 )
 
 NO_PRIOR = (
-    "An autoencoder has no prior: there is no rate, no bound on log p(x), and nothing to sample. What needs one of "
-    "them is left out of this report."
+    "A deterministic code has no density: there is no rate and no bound on log p(x), and without a prior nothing to "
+    "sample. What needs one of them is left out of this report."
 )
 DENSITY_OF_INTEGERS = (
     "The likelihood is a density of whole numbers taken as real ones: its nats do not compare with those of a "

@@ -54,8 +54,8 @@ class Subject:
 
     @property
     def autoencoder(self) -> bool:
-        """Whether there is no prior, so no rate and nothing to sample."""
-        return self.model.prior is None
+        """Whether the code is deterministic, so that there is no rate and no density."""
+        return self.model.deterministic
 
     @property
     def standard(self) -> bool:

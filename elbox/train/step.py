@@ -48,7 +48,7 @@ class Step(nn.Module):
         loss, objective, terms = self.estimator(self.model, x, self.objective, c=c, progress=self.progress)
         distortion, rate = terms.distortion.mean(), terms.rate.mean()
         logs = {"objective": objective.mean(), "distortion": distortion}
-        if all(group.prior is not None for group in terms.groups.values()):  # an autoencoder has no rate and no bound
+        if all(group.has_rate for group in terms.groups.values()):  # an autoencoder has no rate and no bound
             logs |= {"rate": rate, "elbo": -(distortion + rate)}
         if len(terms.groups) > 1:
             logs |= {f"rate/{name}": group.rate.mean() for name, group in terms.groups.items()}

@@ -120,7 +120,7 @@ def test_objective(name: str) -> None:
     assert objective(terms, torch.tensor(0.5)).shape == (B,)
     assert objective.path_scale(terms).shape == (K, B)
     assert objective.bound().bound().arguments == objective.bound().arguments
-    assert type(objective.bound()) is type(objective)
+    assert type(objective.bound().bound()) is type(objective.bound())
 
 
 def loss_of(name: str) -> tuple[nn.Module, Tensor]:

@@ -29,6 +29,7 @@ from elbox import (
 from elbox.errors import DataError, ElboxError, IncompatibleError, RunError, SettingError, ShapeError
 from elbox.likelihoods import Bernoulli, DiscretizedLogistic, FixedGaussian, Gaussian, Poisson
 from elbox.nn import MLP, ConvDecoder, ConvEncoder
+from elbox.objectives import Distortion, Penalized
 from elbox.parts import from_tree, to_tree
 from elbox.posteriors import Corrupted, Deterministic, DiagonalNormal, FullNormal
 from elbox.priors import NormalMixture, StandardNormal
@@ -65,20 +66,25 @@ def spec(kind: str = "real", **more: Any) -> DataSpec:
 
 CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     # parts that do not meet
-    "autoencoder with a prior": (
-        lambda: VAE(StandardNormal(2), Bernoulli(MLP(2, [], 5)), Deterministic(MLP(5, [], 2), 2)),
-        IncompatibleError,
-        r"got StandardNormal with a Deterministic posterior; expected prior=None .* StandardNormal .* DiagonalNormal",
-    ),
     "VAE without prior": (
         lambda: VAE(None, Bernoulli(MLP(2, [], 5)), diagonal()),
         IncompatibleError,
-        "got no prior with a DiagonalNormal posterior; expected prior=None with a Deterministic posterior",
+        "got no prior with a DiagonalNormal posterior; expected a prior such as StandardNormal .* prior=None with a D",
     ),
-    "denoising autoencoder with a prior": (
-        lambda: VAE(StandardNormal(2), Bernoulli(MLP(2, [], 5)), Corrupted(Deterministic(MLP(5, [], 2), 2))),
+    "bound of an autoencoder": (
+        lambda: Reparameterized()(autoencoder(), X, ELBO()),
         IncompatibleError,
-        "got StandardNormal with a Corrupted posterior; expected prior=None",
+        r"ELBO needs log q\(z\|x\), and a deterministic posterior has no density; use Distortion\(\)",
+    ),
+    "rate of a deterministic code with a prior": (
+        lambda: AnalyticKL()(vae(Deterministic(MLP(5, [], 2), 2)), X, ELBO()),
+        IncompatibleError,
+        r"ELBO needs log q\(z\|x\), and a deterministic posterior has no density; use Distortion\(\)",
+    ),
+    "a penalty that is none": (
+        lambda: Penalized(ELBO(), [IWAE(2)]),
+        SettingError,
+        r"got ELBO with Renyi; expected an objective such as ELBO\(\) and penalties",
     ),
     "no closed-form KL": (
         lambda: AnalyticKL()(vae(prior=NormalMixture(2)), X, ELBO()),
@@ -93,7 +99,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "path with free bits": (
         lambda: Path()(vae(), X, ELBO(free_bits=0.1)),
         IncompatibleError,
-        r"Path needs an objective that is smooth .* ELBO with free bits or a capacity is not; use AnalyticKL\(\)",
+        r"Path needs an objective that is smooth .* ELBO with free bits, a capacity or penalties is not; use",
     ),
     "path through two groups of latent variables": (
         lambda: Path().estimate(IWAE(2), two_groups(), 1.0),
@@ -103,7 +109,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "score with a capacity": (
         lambda: Score()(vae(), X, ELBO(capacity=1.0, samples=2)),
         IncompatibleError,
-        r"Score needs an objective of each example alone, and ELBO with free bits or a capacity is not; use",
+        r"Score needs an objective of each example alone, and ELBO with free bits, a capacity or penalties is not; use",
     ),
     "score with one sample": (
         lambda: Score()(vae(), X, ELBO()),
@@ -121,14 +127,14 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
         r"reparameterised gradient needs a posterior with rsample, and Independent has none; use Score\(\)",
     ),
     "score of a deterministic code": (
-        lambda: Score()(autoencoder(), X, ELBO(samples=2)),
+        lambda: Score()(autoencoder(), X, Distortion(samples=2)),
         IncompatibleError,
         r"Score\(\) needs a posterior with a density, and Delta has none; use Reparameterized\(\)",
     ),
     "importance weights of an autoencoder": (
         lambda: Reparameterized()(autoencoder(), X, IWAE(2)),
         IncompatibleError,
-        r"Renyi needs importance weights, and a deterministic posterior has no density; use ELBO\(\)",
+        r"Renyi needs log q\(z\|x\), and a deterministic posterior has no density; use Distortion\(\)",
     ),
     "free bits per dimension of a full posterior": (
         lambda: AnalyticKL()(vae(FullNormal(MLP(5, [], (4, 2)), 2)), X, ELBO(free_bits=0.1, per_dimension=True)),
@@ -143,7 +149,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "likelihood of an autoencoder": (
         lambda: autoencoder().log_prob(X),
         IncompatibleError,
-        "got log_prob on an autoencoder, which has no prior and no density; train a VAE instead",
+        "got log_prob on an autoencoder, whose deterministic code has no density; train a VAE instead",
     ),
     "Bernoulli for grey levels": (
         lambda: Bernoulli.for_data(MLP(2, [], 5), spec("levels", levels=17)),

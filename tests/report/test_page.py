@@ -153,7 +153,7 @@ def test_autoencoder_has_neither_rate_nor_samples_and_says_why():
     page, read = of("autoencoder")
     assert "Samples" not in read.titles
     assert "Manifold" not in read.titles
-    assert "An autoencoder has no prior" in read.text
+    assert "A deterministic code has no density" in read.text
     assert "±" in read.text
     assert not re.search(r"ELBO over epochs|Bar chart of the rate|Effective sample size|KL\(q", page)
 

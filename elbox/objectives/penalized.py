@@ -1,0 +1,89 @@
+"""An objective with penalties, and what a penalty is."""
+
+from __future__ import annotations
+
+__all__ = ["Penalized", "Penalty"]
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from elbox.errors import SettingError
+from elbox.objectives.base import Objective
+from elbox.parts import part
+from elbox.players import aside
+from elbox.schedules import Schedule, value_at
+from elbox.terms import Terms
+
+
+class Penalty(ABC):
+    r"""A function of `Terms`, in nats, that is subtracted from an objective with a weight.
+
+    Subclasses store `weight` and implement `__call__`. One that has parameters of its own, such as a discriminator, is
+    an `nn.Module` too: its `__call__` holds them fixed (`elbox.players.frozen`), its `own_loss` trains them alone.
+
+    Attributes:
+        weight: Factor ≥ 0, a number or a `Schedule`.
+    """
+
+    weight: float | Schedule
+
+    @abstractmethod
+    def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
+        """The penalty before it is weighed: [B], or [] where it is one of the batch; nats."""
+
+    def own_loss(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor | None:
+        """The loss [] of the penalty's own parameters, which must not reach any other; None without parameters."""
+        return None
+
+
+@part
+class Penalized(Objective, nn.Module):
+    r"""F − Σ_i λ_i R_i: an objective F with penalties R_i, nats.
+
+    Penalties see whole batches, so examples and samples cannot be treated one by one (`Path` and `Score` are refused).
+    A model is selected by the bound of F: a penalised objective is none.
+
+    Reference: Tschannen, Bachem & Lucic (2018), *Recent advances in autoencoder-based representation learning*, §3,
+    which surveys objectives of this form.
+
+    Arguments:
+        objective: F, such as `ELBO()` or `Distortion()`.
+        penalties: The R_i with their weights.
+
+    Raises:
+        SettingError: if something else than an objective is given, or what is added is no penalty.
+
+    Example:
+        >>> import elbox
+        >>> Penalized(elbox.ELBO(), []).bound().arguments["beta"]
+        1.0
+    """
+
+    separable = False
+
+    def __init__(self, objective: Objective, penalties: Sequence[Penalty]) -> None:
+        super().__init__()
+        bad = [type(p).__name__ for p in penalties if not isinstance(p, Penalty)]
+        if bad or not isinstance(objective, Objective):
+            raise SettingError(
+                f"got {type(objective).__name__} with {', '.join(bad) or 'penalties'}; expected an objective such as "
+                "ELBO() and penalties from elbox.objectives"
+            )
+        self.objective, self.penalties = objective, tuple(penalties)
+        self.players = nn.ModuleList([p for p in penalties if isinstance(p, nn.Module)])
+        self.samples, self.uses_rate = objective.samples, objective.uses_rate
+        self.needs_density = objective.needs_density
+
+    def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
+        value = self.objective(terms, progress)
+        for penalty in self.penalties:
+            value = value - value_at(penalty.weight, progress) * penalty(terms, progress)
+            own = penalty.own_loss(terms, progress)
+            if own is not None:
+                value = value - aside(own)
+        return value
+
+    def bound(self) -> Objective:
+        return self.objective.bound()
