@@ -183,7 +183,7 @@ class VAE(nn.Module):
                 raise DataError(f"got NaN in row {row}; expected numbers: fill in or drop missing values")
             raise DataError(
                 f"got values in row {row} that {type(self.likelihood).__name__} gives no probability; expected "
-                "data of the kind it describes: binarise them, or choose another likelihood"
+                f"{getattr(self.likelihood, 'values', 'values in its support')}"
             )
 
 

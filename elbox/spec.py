@@ -7,7 +7,7 @@ likelihood is a probability (or density) of the data *as given*. Networks want i
 
 from __future__ import annotations
 
-__all__ = ["DataSpec", "KINDS"]
+__all__ = ["DISCRETE", "DataSpec", "KINDS"]
 
 import math
 from dataclasses import asdict, dataclass
@@ -15,7 +15,8 @@ from typing import Any
 
 from elbox.errors import DataError
 
-KINDS = ("binary", "levels", "real", "count")
+KINDS = ("binary", "levels", "real", "count", "unit", "positive", "complex")
+DISCRETE = ("binary", "levels", "count")
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class DataSpec:
 
     Arguments:
         event_shape: Shape of one example: `(D,)` for a table row, `(C, H, W)` for an image.
-        kind: `"binary"` (values 0, 1), `"levels"` (ordered integers 0 … levels − 1), `"real"`, or `"count"` (integers
-            ≥ 0).
+        kind: `"binary"` (values 0, 1), `"levels"` (ordered integers 0 … levels − 1), `"real"`, `"count"` (integers
+            ≥ 0), `"unit"` (real numbers in [0, 1]), `"positive"` (real numbers > 0), or `"complex"` (complex numbers,
+            their real and imaginary parts along a first axis of size 2).
         levels: Number of levels, for kind `"levels"` only (256 for bytes).
         offset: Typical location of the training values: one number, or one for each of the \(D\) flattened dimensions
             (their means; for binary data the shares of ones).
@@ -59,6 +61,11 @@ class DataSpec:
             raise DataError(
                 f"got kind {self.kind!r} with levels={self.levels}; expected levels ≥ 2 for kind 'levels', else 0"
             )
+        if self.kind == "complex" and (len(self.event_shape) < 2 or self.event_shape[0] != 2):
+            raise DataError(
+                f"got complex data of event shape {self.event_shape}; expected (2, ...), the real and then the "
+                "imaginary parts: give an array of complex numbers, or stack both along the axis behind the rows"
+            )
         for name in ("offset", "scale"):
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != self.dims:
@@ -72,6 +79,11 @@ class DataSpec:
     def dims(self) -> int:
         """Number of dimensions D of one example, the denominator of bits/dim."""
         return math.prod(self.event_shape)
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether a model gives such data probabilities; of the other kinds it gives densities, which have a unit."""
+        return self.kind in DISCRETE
 
     @property
     def is_image(self) -> bool:

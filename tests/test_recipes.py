@@ -16,9 +16,10 @@ from elbox import DataSpec, Recipe, likelihoods, schedules
 from elbox.errors import IncompatibleError, RunError, SettingError
 from elbox.recipes import RECIPES
 from elbox.recipes.base import settings_of
-from tests.components import BINARY, IMAGE, REAL, make, of
+from tests.components import BINARY, IMAGE, REAL, SPECS, make, of
 
 NAMES = [n.split(".")[1] for n in of("recipes")]
+CHOOSE = [n for n in NAMES if "likelihood" in settings_of(RECIPES[n])]
 # What every recipe must change when each of its settings is given another value.
 OTHER: dict[str, Any] = {
     "latent": 3,
@@ -31,6 +32,8 @@ OTHER: dict[str, Any] = {
     "noise": 0.25,
     "warmup": 0.125,
     "likelihood": likelihoods.Categorical,
+    "zero_inflated": True,
+    "library": True,
     "seed": 7,
 }
 
@@ -39,7 +42,7 @@ def small(name: str, **settings: Any) -> Recipe:
     """The recipe with narrow layers."""
     known = settings_of(RECIPES[name])
     narrow = {k: v for k, v in {"hidden": (6,), "channels": (3, 4)}.items() if k in known}
-    return RECIPES[name](REAL if name == "linear_vae" else BINARY, **narrow | settings)
+    return RECIPES[name](SPECS.get(name, BINARY), **narrow | settings)
 
 
 def weights(recipe: Recipe) -> torch.Tensor:
@@ -66,7 +69,8 @@ def test_settings_are_captured(name: str) -> None:
     assert recipe.name == name
     assert list(recipe.settings) == list(settings_of(RECIPES[name]))
     assert recipe.settings["seed"] == 5
-    assert RECIPES[name](REAL, 3).settings == RECIPES[name](data=REAL, latent=3).settings
+    spec = SPECS.get(name, REAL)
+    assert RECIPES[name](spec, 3).settings == RECIPES[name](data=spec, latent=3).settings
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,7 +82,7 @@ def test_every_setting_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "setting"), [(n, s) for n in NAMES for s in settings_of(RECIPES[n])])
 def test_every_setting_survives_json_and_matters(name: str, setting: str) -> None:
-    recipe, spec = small(name, **{setting: OTHER[setting]}), REAL if name == "linear_vae" else BINARY
+    recipe, spec = small(name, **{setting: OTHER[setting]}), SPECS.get(name, BINARY)
     loaded = through_json(recipe, spec)
     assert loaded.name == name
     assert {k: list(v) if isinstance(v, tuple) else v for k, v in loaded.settings.items()} == {
@@ -151,14 +155,17 @@ def test_beta_vae_and_iwae_start_from_the_same_networks_as_vae() -> None:
         (DataSpec((5,), "levels", levels=4), likelihoods.DiscretizedLogistic),
         (DataSpec((5,), "real"), likelihoods.Gaussian),
         (DataSpec((5,), "count"), likelihoods.Poisson),
+        (DataSpec((5,), "unit", offset=0.5), likelihoods.ContinuousBernoulli),
+        (DataSpec((5,), "positive"), likelihoods.LogNormal),
+        (DataSpec((2, 5), "complex"), likelihoods.ComplexGaussian),
     ],
 )
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("linear_vae", "conv_vae")])
+@pytest.mark.parametrize("name", [n for n in CHOOSE if n != "conv_vae"])
 def test_kind_of_data_chooses_the_likelihood(name: str, spec: DataSpec, expected: type) -> None:
     assert type(RECIPES[name](spec).model.likelihood) is expected
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "linear_vae"])
+@pytest.mark.parametrize("name", CHOOSE)
 def test_likelihood_can_be_chosen(name: str) -> None:
     spec = DataSpec(IMAGE, "levels", levels=6, offset=2.0, scale=1.5)
     chosen = RECIPES[name](spec, likelihood=likelihoods.Gaussian).model.likelihood
@@ -208,7 +215,7 @@ def test_bad_setting(name: str, settings: dict[str, Any], expected: str) -> None
 
 
 def test_unknown_recipe_lists_the_known() -> None:
-    with pytest.raises(SettingError, match=r"got the recipe 'vea'; expected one of ae, beta_vae, conv_vae, dae, iwae"):
+    with pytest.raises(SettingError, match=r"got the recipe 'vea'; expected one of ae, beta_vae, conv_vae, count_vae"):
         Recipe.from_json({"recipe": "vea", "settings": {}}, BINARY)
 
 

@@ -151,6 +151,9 @@ class Protocol:
             "levels": f"levels 0…{spec.levels - 1} as given, not binarised",
             "count": "counts as given",
             "real": "real values as given, densities in the units of the data",
+            "unit": "values in [0, 1] as given, densities",
+            "positive": "positive values as given, densities in the units of the data",
+            "complex": "complex values as given, densities of real and imaginary part in the units of the data",
         }[spec.kind]
 
     def binarise(self, x: np.ndarray, first: int = 0) -> np.ndarray:

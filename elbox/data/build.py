@@ -24,9 +24,9 @@ from elbox.spec import DataSpec
 def build(raw: Raw, source: dict[str, Any], fractions: tuple[float, float, float]) -> Data:
     """A checked, split and binarised data set from what a reader found."""
     options, where = source["options"], raw.where
-    x = as_rows(raw.x, where)
+    x = as_rows(raw.x, where, options.get("kind"))
     check_finite(x, where)
-    kind, levels = choose_kind(Facts.of(x), options, raw.kind, raw.levels)
+    kind, levels = choose_kind(Facts.of(x), options, "complex" if raw.x.dtype.kind == "c" else raw.kind, raw.levels)
     check_support(x, kind, levels, where)
     y, names = codes(raw.y, len(x), where)
     if raw.class_names and y is not None:
@@ -74,9 +74,8 @@ def choose_protocol(options: dict[str, Any], kind: str, levels: int, where: Wher
         return Protocol(how, levels, 0 if how == "threshold" else options["seed"])
     advice = {
         "binary": "leave binarise out, the data are binary already",
-        "real": "convert grey values to whole numbers first, such as (255 * x).round().astype('uint8')",
         "count": "say kind='levels' and levels=256 if these are grey levels",
-    }[kind]
+    }.get(kind, "convert grey values to whole numbers first, such as (255 * x).round().astype('uint8')")
     raise DataError(
         f"got binarise={how!r} with {kind} values in {where.name}; expected grey levels 0 … L − 1; {advice}"
     )

@@ -12,6 +12,7 @@ import torch
 from elbox.data.raw import Where
 from elbox.data.scan import Moments, first_bad
 from elbox.errors import DataError
+from elbox.spec import DISCRETE
 
 _LARGEST = float(np.finfo(np.float32).max)
 EXACT = 1 << 24  # whole numbers up to here are exact in float32
@@ -30,7 +31,7 @@ def numeric(x: Any, where: Where) -> np.ndarray:
         raise DataError(_ragged(array, where))
     if array.dtype == bool:
         return array.view(np.uint8)
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in "iufc":
         raise DataError(
             f"got values of type {array.dtype} in {where.name}; expected an array of numbers; encode text and "
             "categories as numbers first"
@@ -48,15 +49,18 @@ def _ragged(rows: Any, where: Where) -> str:
     )
 
 
-def as_rows(x: np.ndarray, where: Where) -> np.ndarray:
+def as_rows(x: np.ndarray, where: Where, kind: str | None = None) -> np.ndarray:
     """Examples in elbox's layout: tables [N, D], images [N, C, H, W].
 
     A stack of pictures [N, H, W] gets its one channel; channels-last pictures [N, H, W, C] with C ≤ 4 are moved to
-    channels first when the second axis cannot be the channels (it is longer than 4).
+    channels first when the second axis cannot be the channels (it is longer than 4). Complex numbers [N, …] become
+    their real and imaginary parts [N, 2, …]; real numbers of kind `"complex"` are taken to be so already.
 
     Raises:
         DataError: if there is no row, an axis is empty, or the number of axes is not 2, 3 or 4.
     """
+    if x.dtype.kind == "c":
+        x, kind = np.stack([x.real, x.imag], axis=1), "complex"
     if x.size == 0:
         raise DataError(
             f"got an empty array of shape {x.shape} in {where.name}; expected at least one row and one value a row; "
@@ -67,6 +71,8 @@ def as_rows(x: np.ndarray, where: Where) -> np.ndarray:
             f"got an array of shape {x.shape} in {where.name}; expected [N, D] for a table or [N, H, W], [N, C, H, W] "
             f"or [N, H, W, C] for images; reshape it{', for one column with x.reshape(-1, 1)' if x.ndim == 1 else ''}"
         )
+    if kind == "complex":
+        return x
     if x.ndim == 3:
         return x[:, None]
     if x.ndim == 4 and x.shape[-1] <= 4 < x.shape[1]:
@@ -109,12 +115,14 @@ def check_support(x: np.ndarray, kind: str, levels: int, where: Where, *, advice
         where: Names for the message.
         advice: What to do, if not the usual.
     """
-    if kind == "real":
+    if kind in ("real", "complex"):
         return
-    top = {"binary": 1, "levels": levels - 1, "count": EXACT}[kind]
-    at = first_bad(
-        x, lambda v: (v < 0) | (v > top) | (v != np.floor(v)) if v.dtype.kind == "f" else (v < 0) | (v > top)
-    )
+    if kind == "positive":
+        at = first_bad(x, lambda v: v.astype(np.float32) <= 0)  # as they are stored
+    else:
+        top = {"binary": 1, "levels": levels - 1, "count": EXACT, "unit": 1}[kind]
+        whole = kind in DISCRETE and x.dtype.kind == "f"
+        at = first_bad(x, lambda v: (v < 0) | (v > top) | (v != np.floor(v)) if whole else (v < 0) | (v > top))
     if at is not None:
         expected, usual = _expectation(kind, levels, float(x[at]))
         raise DataError(f"got {float(x[at]):g} in {where.cell(at)}; expected {expected}; {advice or usual}")
@@ -131,6 +139,10 @@ def _expectation(kind: str, levels: int, value: float) -> tuple[str, str]:
         if value > EXACT:
             return f"counts up to {EXACT}, which 32-bit floats hold exactly", "use kind='real'"
         return "whole numbers ≥ 0 (counts)", "use kind='real' for measurements"
+    if kind == "unit":
+        return "values in [0, 1]", "divide by the largest possible value, such as x / 255, or use kind='real'"
+    if kind == "positive":
+        return "values > 0", "use kind='real', or kind='count' for whole numbers"
     wanted = f"whole numbers 0 … {levels - 1} (levels={levels})"
     if 0 < value < 1:
         return (
@@ -141,7 +153,7 @@ def _expectation(kind: str, levels: int, value: float) -> tuple[str, str]:
 
 
 def check_varies(found: Moments, kind: str, where: Where, *, table: bool) -> None:
-    """Refuse a real-valued table column, or a whole data set, that never varies: its density would be infinite.
+    """Refuse a table column of real numbers, or a whole data set, that never varies: its density would be infinite.
 
     A column that varies by less than 32-bit floats resolve at its size is as good as constant, and refused too.
 
@@ -151,7 +163,7 @@ def check_varies(found: Moments, kind: str, where: Where, *, table: bool) -> Non
         where: Names for the message.
         table: Whether a row is a row of a table, of which every column has to vary.
     """
-    if kind == "real" and table:
+    if kind not in DISCRETE and table:
         _check_columns(found, where)
     elif found.low.min() == found.high.max():
         raise DataError(

@@ -171,7 +171,7 @@ def _shaped(x: np.ndarray, spec: DataSpec, where: Where) -> np.ndarray:
         return x[None]
     if x.size and x.ndim == 2 and x.shape[1] == spec.dims:
         return x.reshape(-1, *event)
-    rows = as_rows(x, where)
+    rows = as_rows(x, where, spec.kind)
     if rows.shape[1:] != event:
         expected = f"[N, {', '.join(str(n) for n in event)}]"
         raise DataError(

@@ -13,7 +13,7 @@ from elbox.data.checks import EXACT
 from elbox.data.raw import Where
 from elbox.data.scan import Facts, Moments
 from elbox.errors import DataError
-from elbox.spec import DataSpec
+from elbox.spec import DISCRETE, DataSpec
 
 MOST_LEVELS = 1 << 16
 
@@ -22,7 +22,8 @@ def infer_kind(x: np.ndarray) -> tuple[str, int]:
     """Kind and number of levels, from type, values and shape.
 
     Only zeros and ones → `binary`. Bytes → `levels`, 256 of them. Other whole-number types, none negative: an image has
-    `levels` (256 if the largest value is 128 … 255, else the largest + 1), a table has `count`. The rest is `real`.
+    `levels` (256 if the largest value is 128 … 255, else the largest + 1), a table has `count`. Complex numbers →
+    `complex`. The rest is `real`; `unit` and `positive` are not inferred, but asked for.
 
     Arguments:
         x: Finite values [N, *event].
@@ -38,6 +39,8 @@ def infer_kind(x: np.ndarray) -> tuple[str, int]:
 
 def kind_of(facts: Facts) -> tuple[str, int]:
     """Kind and number of levels, as `infer_kind`, from what is known of values that need not be in memory."""
+    if facts.dtype.kind == "c":
+        return "complex", 0
     if facts.binary:
         return "binary", 0
     if facts.dtype == np.uint8:
@@ -103,9 +106,9 @@ def spec_of(
     r"""The spec of a data set, its offset and scale from the training rows.
 
     The offset is the mean of each dimension: networks see centred inputs, and likelihoods start at the mean example.
-    Columns of a table of measurements or counts have a spread each; pixels and levels, which share one range, have the
-    root mean square of their spreads; binary values have 1. Under dynamic binarisation the offset is the mean of
-    \(p = v / (L-1)\).
+    Columns of a table of measurements or counts have a spread each; pixels and levels, which share one range, and the
+    two parts of complex numbers have the root mean square of their spreads; binary values have 1. Under dynamic
+    binarisation the offset is the mean of \(p = v / (L-1)\).
 
     Arguments:
         found: Moments of the training rows as they are stored.
@@ -120,11 +123,11 @@ def spec_of(
         return DataSpec(shape, "binary", 0, _numbers(mean / (protocol.levels - 1)), 1.0, classes)
     if kind == "binary":
         return DataSpec(shape, kind, 0, _numbers(mean), 1.0, classes)
-    if len(shape) == 1 and kind in ("real", "count"):
+    if len(shape) == 1 and kind != "levels":
         # A count column that is constant in training may vary later: it keeps its own unit.
         return DataSpec(shape, kind, 0, _numbers(mean), _numbers(np.where(spread > 0, spread, 1.0)), classes)
     together = float(np.sqrt(np.square(spread).mean())) or (
-        0.0 if kind == "real" else 1.0
+        1.0 if kind in DISCRETE else 0.0
     )  # rows that are all the same
     return DataSpec(shape, kind, levels if kind == "levels" else 0, _numbers(mean), together, classes)
 

@@ -55,7 +55,7 @@ def load(
             None.
         seed: Seed of random splits, of binarisation, and of synthetic sets.
         size: Height and width that images of a folder are resized to; one number for a square.
-        kind: Kind of values (`binary`, `levels`, `real`, `count`) instead of the inferred one.
+        kind: Kind of values (see `DataSpec`) instead of the inferred one.
         levels: Number of levels, instead of the inferred number.
         stream: Stream the data, or do not; None streams what does not fit into memory.
 
@@ -114,7 +114,7 @@ def from_array(
     Arguments:
         x: Values.
         y: Labels [N], whole numbers or text; None without.
-        kind: Kind of values (`binary`, `levels`, `real`, `count`); None to infer it, see `elbox.data.kinds.infer_kind`.
+        kind: Kind of values (see `DataSpec`); None to infer it, see `elbox.data.kinds.infer_kind`.
         levels: Number of levels; None to infer it.
         binarise: `"static"`, `"dynamic"` or `"threshold"` to make grey levels binary, or None.
         seed: Seed of the split and of binarisation.

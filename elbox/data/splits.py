@@ -108,9 +108,15 @@ class Data:
             if len(spec.event_shape) == 1
             else "×".join(str(n) for n in spec.event_shape)
         )
-        kind = {"levels": f"levels 0…{spec.levels - 1}", "binary": "binary", "real": "real-valued", "count": "counts"}[
-            spec.kind
-        ]
+        kind = {
+            "levels": f"levels 0…{spec.levels - 1}",
+            "binary": "binary",
+            "real": "real-valued",
+            "count": "counts",
+            "unit": "values in [0, 1]",
+            "positive": "positive values",
+            "complex": "complex values",
+        }[spec.kind]
         if how.kind != "none":
             kind = f"binary ({how.kind} binarisation of {how.levels} levels)"
         sizes = f"{len(self.train)} train / {len(self.valid)} validation / {len(self.test)} test"

@@ -58,7 +58,7 @@ def build_streamed(source: Source, record: dict[str, Any]) -> Data:
         record: What `Data.source` says of them: name, path and options.
     """
     options, where = record["options"], source.where
-    layout = partial(as_rows, where=where)
+    layout = partial(as_rows, where=where, kind=options.get("kind"))
     event = layout(np.broadcast_to(np.uint8(0), source.shape)).shape[1:]  # refuses an empty source, too
     if isinstance(source, ImageFolder):
         source.warn()
@@ -127,7 +127,7 @@ def _look(source: Source, spans: np.ndarray, options: dict[str, Any], ndim: int)
     for start, stop, training in _pieces(source, spans):
         x, where = source.read(start, stop), source.where.after(start)
         found.crc = zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, found.crc)
-        rows = as_rows(x, where)
+        rows = as_rows(x, where, options.get("kind"))
         check_finite(rows, where)
         check_support(rows, kind, options.get("levels", MOST_LEVELS), where)
         found.facts.add(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Likelihood"]
+__all__ = ["REAL_LINE", "Likelihood", "one_spread"]
 
 from abc import abstractmethod
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from elbox.nn.standardize import affine
 from elbox.spec import DataSpec
 
 Number = float | tuple[float, ...]
+REAL_LINE = ("real", "levels", "count", "unit", "positive")  # a density of real numbers is one of these too
 
 
 class Likelihood(LazyDistribution):
@@ -27,11 +28,15 @@ class Likelihood(LazyDistribution):
 
     Attributes:
         kinds: Kinds of data that it describes.
+        values: What its values are, for the message about data to which it gives no probability.
+        density: Whether it gives a density, whose nats depend on the unit of the data, and no probability.
         robust: Whether log p(x|z) changes by at most 1 nat when one output of the network changes by 1, so that
             rounding the outputs to bfloat16 does no harm: true of logits, not of a mean of small standard deviation.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ()
+    values: ClassVar[str] = "values in its support"
+    density: ClassVar[bool] = False
     robust: ClassVar[bool] = False
     net: nn.Module
     offset: Tensor
@@ -80,4 +85,18 @@ class Likelihood(LazyDistribution):
         """p(x|z) for z [..., D], or for a pair (z, c)."""
 
 
-DEFAULTS = {"binary": "Bernoulli", "levels": "DiscretizedLogistic", "real": "Gaussian", "count": "Poisson"}
+def one_spread(scale: Number) -> float:
+    """One spread for all dimensions: the root mean square."""
+    values = scale if isinstance(scale, tuple) else (scale,)
+    return (sum(v * v for v in values) / len(values)) ** 0.5
+
+
+DEFAULTS = {
+    "binary": "Bernoulli",
+    "levels": "DiscretizedLogistic",
+    "real": "Gaussian",
+    "count": "Poisson",
+    "unit": "ContinuousBernoulli",
+    "positive": "LogNormal",
+    "complex": "ComplexGaussian",
+}

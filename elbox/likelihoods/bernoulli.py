@@ -42,6 +42,7 @@ class Bernoulli(Likelihood):
     """
 
     kinds = ("binary",)
+    values = "0 and 1: binarise them, or choose another likelihood"
     robust = True
 
     def __init__(self, net: nn.Module, offset: Number = 0.5) -> None:

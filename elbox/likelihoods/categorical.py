@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Categorical"]
 
+import math
 from typing import Any
 
 import torch
@@ -11,9 +12,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 from torch.types import _size
 
-from elbox.likelihoods.base import Likelihood
+from elbox.distributions import DiscretizedLogistic
+from elbox.likelihoods.base import Likelihood, Number
 from elbox.parts import part
 from elbox.spec import DataSpec
+
+STANDARD = math.sqrt(3) / math.pi  # the scale at which a logistic distribution has standard deviation 1
 
 
 class _Levels(torch.distributions.Categorical):
@@ -32,7 +36,7 @@ class _Levels(torch.distributions.Categorical):
 
 @part
 class Categorical(Likelihood):
-    r"""p(x_d = k | z) = softmax(net(z))_{kd} for k = 0 … L − 1, independently over dimensions d.
+    r"""p(x_d = k | z) = softmax(l + net(z))_{kd} for k = 0 … L − 1, independently over dimensions d.
 
     Knows nothing of the order of the levels: more parameters than `DiscretizedLogistic`, but any shape of distribution.
 
@@ -40,6 +44,9 @@ class Categorical(Likelihood):
 
     Arguments:
         net: Network z → logits (L, *event).
+        offset: Mean level in each dimension; None starts from equal probabilities, l = 0.
+        scale: Spread of the levels. With an offset, l are the log-probabilities of a logistic distribution of that mean
+            and spread, cut into levels, with a hundredth of equal probabilities mixed in.
 
     Shapes:
         z [..., D] → distribution with batch shape [...] over the event.
@@ -52,11 +59,13 @@ class Categorical(Likelihood):
     """
 
     kinds = ("levels", "binary")
+    values = "levels 0 … L − 1 of the number that it was made for"
     robust = True
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, offset: Number | None = None, scale: Number = 1.0) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.uniform = net, offset is None
+        self.set_units(0.0 if offset is None else offset, scale)
 
     @staticmethod
     def output_shape(spec: DataSpec) -> tuple[int, ...]:
@@ -65,11 +74,33 @@ class Categorical(Likelihood):
     @classmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> Categorical:
         cls.check(spec)
-        return cls(net)
+        if spec.kind == "binary":
+            return cls(net, _location_of_shares(spec.offset)) if spec.offset else cls(net)
+        return cls(net, spec.offset, spec.scale)
 
     def forward(self, c: Any = None) -> Distribution:
         logits = self.net(c)
         dims = self.event_dims(c, logits) - 1
-        return Independent(
-            _Levels(logits=logits.movedim(-dims - 1, -1), validate_args=False), dims, validate_args=False
-        )
+        logits = logits.movedim(-dims - 1, -1)
+        if not self.uniform:
+            logits = logits + self._start(logits.shape[logits.dim() - dims - 1 :])
+        return Independent(_Levels(logits=logits, validate_args=False), dims, validate_args=False)
+
+    def _start(self, shape: torch.Size) -> Tensor:
+        """log-probabilities [*event, L] of the levels in the data, as far as mean and spread tell them."""
+        mean, spread = (t.unsqueeze(-1) for t in self.units(shape[:-1]))
+        levels = torch.arange(shape[-1], dtype=mean.dtype, device=mean.device)
+        log_p = DiscretizedLogistic(mean, spread * STANDARD, shape[-1]).log_prob(levels)
+        return torch.log(0.99 * log_p.exp() + 0.01 / shape[-1])
+
+
+def _location_of_shares(share: Number) -> Number:
+    """Where a logistic distribution of spread 1, cut into the levels 0 and 1, gives the ones this share."""
+    if isinstance(share, tuple):
+        return tuple(_location(s) for s in share)
+    return _location(share)
+
+
+def _location(share: float) -> float:
+    kept = min(max(share, 0.001), 0.999)
+    return 0.5 + STANDARD * math.log(kept / (1 - kept))

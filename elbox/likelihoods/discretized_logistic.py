@@ -49,6 +49,7 @@ class DiscretizedLogistic(Likelihood):
     """
 
     kinds = ("levels",)
+    values = "levels 0 … L − 1 of the number that it was made for"
 
     def __init__(
         self,

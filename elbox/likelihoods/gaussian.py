@@ -16,11 +16,9 @@ from torch.distributions import Distribution
 
 from elbox.distributions import diagonal_normal, soft_clip
 from elbox.errors import SettingError
-from elbox.likelihoods.base import Likelihood, Number
+from elbox.likelihoods.base import REAL_LINE, Likelihood, Number, one_spread
 from elbox.parts import part
 from elbox.spec import DataSpec
-
-KINDS = ("real", "levels", "count")  # on integers it is a density, not a probability: the protocol says so
 
 
 @part
@@ -47,7 +45,9 @@ class FixedGaussian(Likelihood):
         torch.Size([4, 3])
     """
 
-    kinds = KINDS
+    kinds = REAL_LINE
+    values = "finite real numbers"
+    density = True
 
     def __init__(self, net: nn.Module, sigma: float = 1.0, offset: Number = 0.0, scale: Number = 1.0) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class FixedGaussian(Likelihood):
     @classmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> FixedGaussian:
         cls.check(spec)
-        return cls(net, _one(spec.scale), spec.offset, spec.scale)
+        return cls(net, one_spread(spec.scale), spec.offset, spec.scale)
 
     def forward(self, c: Any = None) -> Distribution:
         h = self.net(c)
@@ -96,7 +96,9 @@ class Gaussian(Likelihood):
         torch.Size([4])
     """
 
-    kinds = KINDS
+    kinds = REAL_LINE
+    values = "finite real numbers"
+    density = True
 
     def __init__(self, net: nn.Module, offset: Number = 0.0, scale: Number = 1.0) -> None:
         super().__init__()
@@ -145,7 +147,9 @@ class PredictedGaussian(Likelihood):
         torch.Size([4, 3])
     """
 
-    kinds = KINDS
+    kinds = REAL_LINE
+    values = "finite real numbers"
+    density = True
 
     def __init__(self, net: nn.Module, offset: Number = 0.0, scale: Number = 1.0) -> None:
         super().__init__()
@@ -167,9 +171,3 @@ class PredictedGaussian(Likelihood):
         mean, log_sigma = h.unbind(-dims - 1)
         offset, scale = self.units(mean.shape[mean.dim() - dims :])
         return diagonal_normal(offset + scale * mean, scale * soft_clip(log_sigma).exp(), dims)
-
-
-def _one(scale: Number) -> float:
-    """One spread for all dimensions: the root mean square."""
-    values = scale if isinstance(scale, tuple) else (scale,)
-    return (sum(v * v for v in values) / len(values)) ** 0.5

@@ -37,6 +37,7 @@ class Poisson(Likelihood):
     """
 
     kinds = ("count",)
+    values = "whole numbers ≥ 0"
 
     def __init__(self, net: nn.Module, offset: Number = 1.0) -> None:
         super().__init__()

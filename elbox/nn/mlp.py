@@ -37,7 +37,7 @@ class MLP(nn.Module):
         input [..., *inputs] (or a pair with c [..., context]) → output [..., *outputs].
 
     Raises:
-        ShapeError: if the input's last dimensions differ from `inputs`.
+        ShapeError: if the input's last dimensions differ from `inputs`, or the condition's from `context`.
 
     Example:
         >>> MLP((1, 8, 8), [32], (2, 5))(torch.zeros(7, 1, 8, 8)).shape
@@ -56,6 +56,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs = (inputs,) if isinstance(inputs, int) else tuple(inputs)
+        self.context = context
         self.outputs = (outputs,) if isinstance(outputs, int) else tuple(outputs)
         plain = isinstance(offset, float | int) and offset == 0 and isinstance(scale, float | int) and scale == 1
         self.standardize = None if plain else Standardize(self.inputs, offset, scale)
@@ -71,6 +72,11 @@ class MLP(nn.Module):
             raise ShapeError(
                 f"got an input of shape {tuple(x.shape)}; expected its last dimensions to be {self.inputs}: "
                 "reshape the data, or make the network for their shape"
+            )
+        if sum(t.shape[-1] for t in c) != self.context:
+            raise ShapeError(
+                f"got a condition of {sum(t.shape[-1] for t in c)} features; expected {self.context}: give the model "
+                "the condition c=... that its networks were made for (context=...)"
             )
         x = x if self.standardize is None else self.standardize(x)
         h = self.net(torch.cat([x.flatten(-len(self.inputs)), *c], -1))

@@ -2,6 +2,8 @@
 
 from elbox.recipes.autoencoders import ae, dae
 from elbox.recipes.base import RECIPES, Recipe, recipe
+from elbox.recipes.calibrated import sigma_vae
+from elbox.recipes.counts import count_vae, topic_vae
 from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full_covariance
 from elbox.recipes.importance import iwae
 
@@ -11,10 +13,13 @@ __all__ = [
     "ae",
     "beta_vae",
     "conv_vae",
+    "count_vae",
     "dae",
     "iwae",
     "linear_vae",
     "recipe",
+    "sigma_vae",
+    "topic_vae",
     "vae",
     "vae_full_covariance",
 ]

@@ -21,8 +21,8 @@ TILE = 56  # pixels that a small image is scaled up to, so that 8 × 8 digits ca
 def brightness(x: Tensor, spec: DataSpec) -> tuple[float, float]:
     """The values that are shown as black and as white.
 
-    Binary data and levels have their own range. Real values span the quantiles 1 % … 99 % and counts 0 … 99.5 %, so
-    that one outlier does not make everything else grey.
+    Binary data, levels and values in [0, 1] have their own range. Other values span the quantiles 1 % … 99 %, counts
+    0 … 99.5 %, so that one outlier does not make everything else grey.
 
     Arguments:
         x: Examples [N, *event] that set the scale; pictures to compare must share it.
@@ -32,7 +32,7 @@ def brightness(x: Tensor, spec: DataSpec) -> tuple[float, float]:
         >>> brightness(torch.zeros(1, 1, 8, 8), DataSpec((1, 8, 8), "levels", levels=17))
         (0.0, 16.0)
     """
-    if spec.kind in ("binary", "levels"):
+    if spec.kind in ("binary", "levels", "unit"):
         return 0.0, float(max(spec.levels - 1, 1))
     values = x.detach().flatten()
     values = values[:: max(1, len(values) // 1_000_000)].double().cpu()

@@ -7,12 +7,10 @@ __all__ = ["headline", "results"]
 from collections.abc import Iterator
 
 from elbox.evaluate import MeanSE
-from elbox.likelihoods import FixedGaussian, Gaussian, PredictedGaussian
 from elbox.report.markup import Html, fragment, minus, section, tag
 from elbox.report.subject import Subject
 
 SPLITS = {"train": "training", "valid": "validation", "test": "test"}
-DENSITIES = (Gaussian, FixedGaussian, PredictedGaussian)
 
 LIKELIHOOD = (
     "Log-likelihood of an example, estimated with S = {samples} importance samples; in expectation a lower bound that "
@@ -69,9 +67,7 @@ def _numbers(subject: Subject) -> Iterator[tuple[str, str, str, str]]:
     """Name, value, unit and meaning."""
     e = subject.evaluation
     how = "in closed form" if e.closed_form else f"from {e.samples} samples"
-    bits = (
-        ", of a density: it depends on the unit of the data." if subject.spec.kind == "real" else ". Lower is better."
-    )
+    bits = ". Lower is better." if subject.spec.is_discrete else ", of a density: it depends on the unit of the data."
     found = [
         ("log p(x) ≥", e.log_likelihood, "nats", LIKELIHOOD.format(samples=e.samples)),
         ("Bits per dimension ≤", e.bits_per_dim, "bits/dim", BITS.format(dims=e.dims) + bits),
@@ -87,12 +83,12 @@ def _numbers(subject: Subject) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _remarks(subject: Subject) -> list[Html]:
-    kind, said = subject.spec.kind, []
+    said = []
     if subject.autoencoder:
         said.append(NO_PRIOR)
-    if kind in ("levels", "count") and isinstance(subject.model.likelihood, DENSITIES):
+    if subject.spec.is_discrete and getattr(subject.model.likelihood, "density", False):
         said.append(DENSITY_OF_INTEGERS)
-    elif kind == "real":
+    elif not subject.spec.is_discrete:
         said.append(DENSITY)
     return [tag("p", text, class_="note") for text in said]
 

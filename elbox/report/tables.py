@@ -51,7 +51,7 @@ def samples(subject: Subject) -> Html:
         return section(
             "Samples", svg(figure, f"Shares of ones in {len(names)} columns", caption, "frequencies", wide=True)
         )
-    figure = panels.marginals(_columns(x), _columns(drawn), names, discrete=subject.spec.kind != "real")
+    figure = panels.marginals(_columns(x), _columns(drawn), names, discrete=subject.spec.is_discrete)
     caption = f"Grey: {len(x)} {subject.split} examples. Blue line: {len(drawn)} samples of the model{_first(subject)}."
     return section(
         "Samples",

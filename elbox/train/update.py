@@ -203,7 +203,8 @@ class Update:
 
     @torch.no_grad()
     def gather(self) -> None:
-        """Bring the weights into the step, where they are not trained in it."""
+        """Bring the weights into the step, where they are not trained in it, and one process's buffers to all."""
+        self.world.equalise([*self.step.buffers()])  # they may remember each process's own share of the batches
         if self.sharded:
             for whole, part in zip(self.step.parameters(), self.trained.parameters(), strict=True):
                 whole.copy_(gathered(part))

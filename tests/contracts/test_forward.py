@@ -12,7 +12,7 @@ from elbox.likelihoods.base import DEFAULTS
 from elbox.nn import MLP, ConvDecoder
 from elbox.spec import KINDS
 from elbox.train.step import Step
-from tests.components import FEATURES, IMAGE, LATENT, LEVELS, make, of
+from tests.components import FEATURES, IMAGE, LATENT, LEVELS, event_of, make, of
 
 K, B = 4, 3
 WITHOUT_PARAMETERS = ("priors.StandardNormal", "nn.Standardize")
@@ -22,6 +22,8 @@ def inputs(name: str) -> Tensor:
     """A batch [B, ...] that the part accepts."""
     if name.startswith("recipes."):
         return torch.rand(B, *IMAGE).round()
+    if name == "nn.LogCounts":
+        return torch.randint(0, 9, (B, FEATURES)).float()
     decodes = name.startswith("likelihoods.") or name == "nn.ConvDecoder"
     event = IMAGE if name == "nn.ConvEncoder" else (LATENT,) if decodes else (FEATURES,)
     return torch.randn(B, *event)
@@ -52,12 +54,12 @@ def test_posterior(name: str) -> None:
 @pytest.mark.parametrize("batch", [(), (B,), (K, B)])
 @pytest.mark.parametrize("name", of("likelihoods"))
 def test_likelihood(name: str, batch: tuple[int, ...]) -> None:
-    p = make(name)(torch.randn(*batch, LATENT))
+    p, event = make(name)(torch.randn(*batch, LATENT)), event_of(name)
     assert p.batch_shape == batch
-    assert p.event_shape == (FEATURES,)
-    assert p.mean.shape == (*batch, FEATURES)
+    assert p.event_shape == event
+    assert p.mean.shape == (*batch, *event)
     x = p.sample()
-    assert x.shape == (*batch, FEATURES)
+    assert x.shape == (*batch, *event)
     assert x.dtype == torch.float32
     assert p.log_prob(x).shape == batch
     assert p.log_prob(x).isfinite().all()
@@ -65,8 +67,8 @@ def test_likelihood(name: str, batch: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("name", of("likelihoods"))
 def test_likelihood_of_one_batch_under_many_codes(name: str) -> None:
-    """log p(x_b | z_kb): data [B, F] broadcast against codes [K, B, D], each as if it were alone."""
-    part, z = make(name), torch.randn(K, B, LATENT)
+    """log p(x_b | z_kb): data [B, F] broadcast against codes [K, B, D], each as if it were alone, in evaluation."""
+    part, z = make(name).eval(), torch.randn(K, B, LATENT)
     x = part(z[0]).sample()
     together = part(z).log_prob(x)
     assert together.shape == (K, B)
@@ -80,6 +82,7 @@ def test_likelihood_of_one_batch_under_many_codes(name: str) -> None:
 def test_likelihood_for_data(name: str, kind: str, event: tuple[int, ...]) -> None:
     """`output_shape` and `for_data` agree with each other; a kind that is not declared is refused."""
     cls = getattr(likelihoods, name)
+    event = (2, *event[-2:]) if kind == "complex" else event
     spec = DataSpec(event, kind, levels=LEVELS if kind == "levels" else 0, offset=0.5, scale=0.5)
     if kind not in cls.kinds:
         with pytest.raises(IncompatibleError, match=f"{name} describes .* got {kind} data; use {DEFAULTS[kind]}"):
@@ -87,6 +90,7 @@ def test_likelihood_for_data(name: str, kind: str, event: tuple[int, ...]) -> No
         return
     p = cls.for_data(MLP(LATENT, [], cls.output_shape(spec)), spec)(torch.randn(B, LATENT))
     x = torch.randint(0, 2, (B, *event)).float()
+    x = x / 2 + 0.25 if kind in ("unit", "positive") else x
     assert p.event_shape == event
     assert p.log_prob(x).isfinite().all()
     if len(event) == 3:

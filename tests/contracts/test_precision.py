@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from elbox import Group, Recipe, Terms
 from elbox.distributions import DiscretizedLogistic, diagonal_normal, soft_clip
-from tests.components import FEATURES, IMAGE, LATENT, LEVELS, make, of
+from tests.components import IMAGE, LATENT, example, make, of
 from tests.contracts.test_forward import inputs
 
 MODULES = of("priors", "posteriors", "likelihoods", "nn")
@@ -30,7 +30,7 @@ def numbers(part: nn.Module, name: str, x: Tensor) -> Tensor:
         q = part(x)
         return torch.cat([q.log_prob(fixed), q.mean.flatten()])
     if axis == "likelihoods":
-        p, y = part(x), torch.arange(FEATURES, dtype=x.dtype) % (2 if name == "likelihoods.Bernoulli" else LEVELS)
+        p, y = part(x), example(name).to(x.dtype)
         return torch.cat([p.log_prob(y), p.mean.flatten()])
     return part(x)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from elbox.data import from_array
+from elbox.data import as_examples, from_array
 from elbox.data.kinds import codes, infer_kind
 from elbox.data.raw import Where
 from elbox.data.scan import Moments, first_bad
@@ -132,3 +132,55 @@ def test_chunked_scans_agree_with_numpy(monkeypatch: pytest.MonkeyPatch) -> None
     assert (found.high == table.max(0)).all()
     x[60, 2, 1] = x[80, 0, 0] = np.nan
     assert first_bad(x, np.isnan) == (60, 2, 1)
+
+
+# ── kinds that are asked for ────────────────────────────────────────────────────────────────────────────────────────
+
+SIGNAL = (RNG.normal(size=(60, 5)) + 1j * RNG.normal(size=(60, 5))).astype(np.complex64)
+
+
+@pytest.mark.parametrize(
+    ("kind", "x", "scales", "said"),
+    [
+        ("unit", RNG.random(TABLE), 5, "values in [0, 1]"),
+        ("unit", RNG.random(IMAGES), 1, "values in [0, 1]"),
+        ("unit", RNG.integers(0, 2, TABLE), 5, "values in [0, 1]"),
+        ("positive", RNG.exponential(size=TABLE), 5, "positive values"),
+        ("positive", 1 + RNG.integers(0, 9, IMAGES), 1, "positive values"),
+    ],
+)
+def test_kind_that_is_asked_for(kind: str, x: np.ndarray, scales: int, said: str) -> None:
+    """Nothing is stored as bytes; a table has a spread for each column, an image one; what is said names the kind."""
+    data = from_array(x, kind=kind)
+    assert (data.spec.kind, data.spec.event_shape, data.spec.levels) == (kind, x.shape[1:], 0)
+    assert data.train.x.dtype == torch.float32
+    assert len(data.spec.offset) == data.spec.dims
+    assert (len(data.spec.scale) if isinstance(data.spec.scale, tuple) else 1) == scales
+    assert said in data.describe()
+    assert kind in data.protocol or "[0, 1]" in data.protocol
+    assert not data.spec.is_discrete
+    assert infer_kind(x)[0] != kind  # never without being asked
+
+
+@pytest.mark.parametrize("kind", [None, "complex"])
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_complex_numbers_become_real_and_imaginary_parts(kind: str | None, as_tensor: bool) -> None:
+    data = from_array(torch.from_numpy(SIGNAL) if as_tensor else SIGNAL, kind=kind)
+    assert (data.spec.kind, data.spec.event_shape) == ("complex", (2, 5))
+    rows = SIGNAL[data.indices["train"]]
+    np.testing.assert_array_equal(data.train.x.numpy(), np.stack([rows.real, rows.imag], 1))
+    assert isinstance(data.spec.scale, float)  # one for both parts, or the noise would not be circular
+    both = from_array(np.stack([SIGNAL.real, SIGNAL.imag], 1), kind="complex")
+    assert torch.equal(both.train.x, data.train.x)
+    assert both.spec == data.spec
+    assert "complex values" in data.describe()
+    new = as_examples(SIGNAL[:3], data.spec)
+    assert torch.equal(new, as_examples(np.stack([SIGNAL.real, SIGNAL.imag], 1)[:3], data.spec))
+    assert new.shape == (3, 2, 5)
+
+
+def test_complex_pictures() -> None:
+    """A spectrogram [N, H, W] becomes an image of two channels."""
+    x = RNG.normal(size=(30, 9, 8)) + 1j * RNG.normal(size=(30, 9, 8))
+    spec = from_array(x).spec
+    assert (spec.kind, spec.event_shape, spec.is_image) == ("complex", (2, 9, 8), True)

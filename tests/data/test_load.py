@@ -113,7 +113,7 @@ def test_a_name_wins_over_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"kind": "colour"}, "binary, levels, real, count"),
+        ({"kind": "colour"}, "binary, levels, real, count, unit, positive, complex"),
         ({"levels": 1}, "2 to 65536"),
         ({"levels": 9, "kind": "real"}, "of kind 'levels'"),
         ({"seed": -1}, "seed=-1"),

@@ -27,7 +27,17 @@ from elbox import (
     recipes,
 )
 from elbox.errors import DataError, ElboxError, IncompatibleError, RunError, SettingError, ShapeError
-from elbox.likelihoods import Bernoulli, DiscretizedLogistic, FixedGaussian, Gaussian, Poisson
+from elbox.likelihoods import (
+    Bernoulli,
+    Beta,
+    Binomial,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    DiscretizedLogisticMixture,
+    FixedGaussian,
+    Gaussian,
+    Poisson,
+)
 from elbox.nn import MLP, ConvDecoder, ConvEncoder
 from elbox.objectives import Distortion, Penalized
 from elbox.parts import from_tree, to_tree
@@ -164,7 +174,27 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "Gaussian for bits": (
         lambda: recipes.vae(spec("binary"), likelihood=Gaussian),
         IncompatibleError,
-        "Gaussian describes real or levels or count data, got binary data; use Bernoulli",
+        "Gaussian describes real or levels or count or unit or positive data, got binary data; use Bernoulli",
+    ),
+    "continuous Bernoulli for bytes": (
+        lambda: ContinuousBernoulli.for_data(MLP(2, [], 5), spec("levels", levels=256)),
+        IncompatibleError,
+        "ContinuousBernoulli describes unit data, got levels data; use DiscretizedLogistic",
+    ),
+    "size factors that are missing": (
+        lambda: recipes.count_vae(spec("count"), library=True).model.terms(X),
+        ShapeError,
+        "got a condition of 0 features; expected 1: give the model the condition c=",
+    ),
+    "topics of real numbers": (
+        lambda: recipes.topic_vae(spec()),
+        IncompatibleError,
+        "Multinomial describes count data, got real data; use Gaussian",
+    ),
+    "zeros for a beta distribution": (
+        lambda: VAE(StandardNormal(2), Beta(MLP(2, [], (2, 5))), diagonal()).check(X),
+        DataError,
+        "got values in row 0 that Beta gives no probability; expected values strictly between 0 and 1: use Continuous",
     ),
     # shapes
     "images for a table's encoder": (
@@ -254,6 +284,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
         SettingError,
         "got levels=1; expected at least 2",
     ),
+    "one level for a mixture": (
+        lambda: DiscretizedLogisticMixture(MLP(2, [], (30, 5)), levels=1),
+        SettingError,
+        "got levels=1; expected at least 2",
+    ),
+    "no trials": (lambda: Binomial(MLP(2, [], 5), levels=1), SettingError, "got levels=1; expected at least 2"),
     "unknown setting": (
         lambda: recipes.vae(spec(), latents=3),
         SettingError,
@@ -268,7 +304,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "unknown kind": (
         lambda: spec("grey"),
         DataError,
-        "got data of kind 'grey'; expected one of binary, levels, real, count",
+        "got data of kind 'grey'; expected one of binary, levels, real, count, unit, positive, complex",
     ),
     "empty shape": (lambda: spec(shape=()), DataError, r"got event shape \(\); expected at least one dimension"),
     "empty dimension": (lambda: spec(shape=(0,)), DataError, r"got event shape \(0,\); expected .* each of size ≥ 1"),
@@ -276,6 +312,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
         lambda: spec("levels"),
         DataError,
         "got kind 'levels' with levels=0; expected levels ≥ 2",
+    ),
+    "complex data without two parts": (
+        lambda: spec("complex"),
+        DataError,
+        r"got complex data of event shape \(5,\); expected \(2, ...\), the real and then the imaginary parts: give",
     ),
     "levels of real numbers": (lambda: spec(levels=4), DataError, "got kind 'real' with levels=4; expected .* else 0"),
     "constant column": (

@@ -65,7 +65,36 @@ ARRAYS: dict[str, tuple[Callable[[], object], dict[str, object], str]] = {
         r"mixed sizes in array: row 0 has shape \(4, 4\) and row 2 has \(4, 5\); .*; crop, pad or resize",
     ),
     "text": (lambda: np.array([["a", "b"]]), {}, "values of type <U1 in array; .*; encode text"),
-    "complex": (lambda: np.zeros((4, 2), complex), {}, "type complex128 in array"),
+    "complex colours": (
+        lambda: np.ones((4, 3, 8, 8), complex),
+        {},
+        r"shape \(4, 2, 3, 8, 8\) in array; .*; reshape it",
+    ),
+    "complex table of real numbers": (
+        lambda: RNG.normal(size=(30, 4)),
+        {"kind": "complex"},
+        r"complex data of event shape \(4,\); expected \(2, ...\), .*: give an array of complex numbers, or stack both",
+    ),
+    "beyond the unit interval": (
+        lambda: spoilt(RNG.random((30, 4)), (7, 2), 1.5),
+        {"kind": "unit"},
+        r"got 1.5 in array, row 7, column 2; expected values in \[0, 1\]; divide by the largest possible value",
+    ),
+    "zero among positive values": (
+        lambda: spoilt(RNG.exponential(size=(30, 4)), (7, 2), 0),
+        {"kind": "positive"},
+        r"got 0 in array, row 7, column 2; expected values > 0; use kind='real'",
+    ),
+    "zero once it is stored": (
+        lambda: spoilt(RNG.exponential(size=(30, 4)), (7, 2), 1e-50),
+        {"kind": "positive"},
+        r"got 1e-50 in array, row 7, column 2; expected values > 0",
+    ),
+    "constant column of positive values": (
+        lambda: np.column_stack([RNG.exponential(size=30), np.ones(30)]),
+        {"kind": "positive"},
+        r"got column 1 of array with the value 1 in every training row",
+    ),
     "few rows": (lambda: np.zeros((2, 2)), {}, "got 2 rows in array; expected at least 3"),
     "not binary": (
         lambda: spoilt(RNG.integers(0, 2, (30, 4, 4)), (7, 2, 1), 3),
