@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Cauchy, Distribution
 
 from elbox import draws
+from elbox.distributions import VonMises
+from elbox.distributions.support import family
 from elbox.errors import DataError, IncompatibleError, SettingError, ShapeError
 from elbox.parts import part
 from elbox.terms import Group, Terms
@@ -75,6 +77,7 @@ class VAE(nn.Module):
 
         Raises:
             ShapeError: if x does not fit the likelihood.
+            IncompatibleError: if prior and posterior differ in their support.
             SettingError: if there are no samples.
         """
         if samples < 1:
@@ -88,6 +91,7 @@ class VAE(nn.Module):
         if self.prior is None:
             return Terms(px.log_prob(x), {"z": Group(z, torch.zeros_like(log_qz), torch.zeros_like(log_qz), None, q)})
         p = self.prior(c)
+        self._check_angles(q)
         if p.event_shape != z.shape[2:]:
             raise ShapeError(
                 f"got a posterior over {tuple(z.shape[2:])} with a prior over {tuple(p.event_shape)}; expected the "
@@ -174,6 +178,15 @@ class VAE(nn.Module):
                 "data of the kind it describes: binarise them, or choose another likelihood"
             )
 
+    def _check_angles(self, q: Distribution) -> None:
+        """A reparameterised gradient of what jumps where π meets −π would be biased: see `VonMises`."""
+        circular = isinstance(family(q), VonMises)
+        if circular and not any(getattr(m, "periodic", False) for m in self.likelihood.modules()):
+            raise IncompatibleError(
+                f"got a VonMises posterior, over angles, with a {type(self.likelihood).__name__} likelihood that reads "
+                "them as numbers and jumps where π meets −π; use elbox.nn.Angles(net) as its network"
+            )
+
     def _needs_prior(self, verb: str) -> nn.Module:
         if self.prior is None:
             raise IncompatibleError(
@@ -184,9 +197,10 @@ class VAE(nn.Module):
 
 def _mean(q: Distribution) -> Tensor:
     try:
-        return q.mean
+        mean = q.mean
     except NotImplementedError:  # a flow has no formula for it
         return q.sample((100,)).mean(0)
+    return q.mode if isinstance(family(q), Cauchy) else mean  # the one family without a mean
 
 
 def _join(a: Tensor, c: Any) -> Any:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, kl_divergence
 
+from elbox.distributions.support import check_rate
 from elbox.errors import IncompatibleError
 
 
@@ -31,6 +32,9 @@ class Group:
         prior: The distribution p(z); None where the latent code is deterministic.
         posterior: The distribution q(z|x), batch shape [B].
         kl: KL(q(z|x) ‖ p(z)) in closed form, [B], nats, where an estimator put it.
+
+    Raises:
+        IncompatibleError: if prior and posterior differ in their support, or KL(q ‖ p) is infinite.
     """
 
     z: Tensor
@@ -39,6 +43,10 @@ class Group:
     prior: Distribution | None
     posterior: Distribution
     kl: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.prior is not None:
+            check_rate(self.posterior, self.prior)
 
     @property
     def rate(self) -> Tensor:

@@ -19,6 +19,7 @@ OBJECTIVES = {
     "free bits per dimension": lambda: ELBO(free_bits=0.1, per_dimension=True),
     "capacity": lambda: ELBO(capacity=1.0),
 } | {n: (lambda n=n: make(n)) for n in of("objectives")}
+FACTORISED = ("posteriors.DiagonalNormal", "posteriors.Corrupted", "posteriors.Factorized")
 WAYS_OUT = ("Reparameterized()", "Path()", "Score()", "AnalyticKL()", "ELBO()", "StandardNormal", "samples=2")
 
 
@@ -60,8 +61,8 @@ def refused(prior: str | None, posterior: str, objective: ELBO, estimator: Analy
     """The rules of the documentation, in one place."""
     deterministic, weights = prior is None, not objective.uses_rate
     per_dimension = getattr(objective, "per_dimension", False)
-    factorises = posterior in ("posteriors.DiagonalNormal", "posteriors.Corrupted") and prior != "priors.NormalMixture"
-    if isinstance(estimator, AnalyticKL) and (weights or prior == "priors.NormalMixture"):
+    factorises = posterior in FACTORISED and prior != "priors.NormalMixture"
+    if isinstance(estimator, AnalyticKL) and (weights or prior in ("priors.NormalMixture", "priors.Factorized")):
         return True
     if isinstance(estimator, Path | Score) and not objective.separable:
         return True

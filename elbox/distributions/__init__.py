@@ -1,9 +1,28 @@
 """Distributions and Kullback–Leibler divergences that torch.distributions and zuko lack."""
 
+from elbox.distributions import families as families  # names the families that a file may name
 from elbox.distributions import kl as kl  # registers its divergences with torch
+from elbox.distributions import kl_families as kl_families
 from elbox.distributions.bits import Bits
+from elbox.distributions.bounded import Triangular, Uniform
 from elbox.distributions.delta import Delta
 from elbox.distributions.discretized_logistic import DiscretizedLogistic
+from elbox.distributions.logistic import Logistic
 from elbox.distributions.normal import diagonal_normal, soft_clip
+from elbox.distributions.rayleigh import Rayleigh
+from elbox.distributions.student import MultivariateStudentT
+from elbox.distributions.von_mises import VonMises
 
-__all__ = ["Bits", "Delta", "DiscretizedLogistic", "diagonal_normal", "soft_clip"]
+__all__ = [
+    "Bits",
+    "Delta",
+    "DiscretizedLogistic",
+    "Logistic",
+    "MultivariateStudentT",
+    "Rayleigh",
+    "Triangular",
+    "Uniform",
+    "VonMises",
+    "diagonal_normal",
+    "soft_clip",
+]

@@ -1,7 +1,8 @@
 """Networks: plain maps from tensors to tensors, with no probability inside."""
 
+from elbox.nn.angles import Angles
 from elbox.nn.conv import ConvDecoder, ConvEncoder
 from elbox.nn.mlp import MLP
 from elbox.nn.standardize import Standardize
 
-__all__ = ["MLP", "ConvDecoder", "ConvEncoder", "Standardize"]
+__all__ = ["MLP", "Angles", "ConvDecoder", "ConvEncoder", "Standardize"]
