@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Cauchy, Distribution
+from torch.distributions import Distribution
 
 from elbox import draws
 from elbox.distributions import VonMises
-from elbox.distributions.support import family
+from elbox.distributions.support import centre, family
 from elbox.errors import DataError, IncompatibleError, SettingError, ShapeError
 from elbox.parts import part
 from elbox.terms import Group, Terms
@@ -196,11 +196,8 @@ class VAE(nn.Module):
 
 
 def _mean(q: Distribution) -> Tensor:
-    try:
-        mean = q.mean
-    except NotImplementedError:  # a flow has no formula for it
-        return q.sample((100,)).mean(0)
-    return q.mode if isinstance(family(q), Cauchy) else mean  # the one family without a mean
+    mean = centre(q)
+    return q.sample((100,)).mean(0) if mean is None else mean  # a flow has no formula for it
 
 
 def _join(a: Tensor, c: Any) -> Any:

@@ -7,7 +7,7 @@ agree; one that moves with its parameters must lie in that of the prior wherever
 
 from __future__ import annotations
 
-__all__ = ["Support", "check_rate", "moves", "support"]
+__all__ = ["Support", "centre", "check_rate", "moves", "support"]
 
 import math
 from typing import NamedTuple
@@ -125,6 +125,23 @@ def family(d: Distribution) -> Distribution:
     while isinstance(d, Independent | MixtureSameFamily):
         d = d.base_dist if isinstance(d, Independent) else d.component_distribution
     return d
+
+
+def centre(d: Distribution) -> Tensor | None:
+    """The mean; for a Cauchy distribution, which has none, its median; None where no formula is known, as for flows.
+
+    Arguments:
+        d: A distribution over vectors or numbers.
+
+    Example:
+        >>> import torch
+        >>> centre(Cauchy(torch.ones(2), torch.ones(2)))
+        tensor([1., 1.])
+    """
+    try:
+        return d.mode if isinstance(family(d), Cauchy) else d.mean
+    except (NotImplementedError, AttributeError):
+        return None
 
 
 def check_rate(q: Distribution, p: Distribution) -> None:

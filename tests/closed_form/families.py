@@ -109,11 +109,12 @@ def _fixed(family: type[Distribution], values: Values, n: int) -> tuple[Tensor, 
         t = torch.linspace(_logit(d.ppf(1e-16)), -_logit(other.ppf(1e-16)), n, dtype=torch.float64).clamp(max=36)
         z = torch.sigmoid(t)
         return z, z * torch.sigmoid(-t) * torch.cat([t.diff(), torch.zeros(1)])
-    if d.ppf(1e-300) > -1e-200:
-        t = torch.linspace(math.log(max(d.ppf(1e-18), 1e-300)), math.log(d.isf(1e-18)), n, dtype=torch.float64)
+    rest = 1e-120 if family in (StudentT, Cauchy) else 1e-300  # the mass beyond
+    if d.ppf(rest) >= 0:
+        t = torch.linspace(math.log(max(d.ppf(rest), 1e-300)), math.log(d.isf(rest)), n, dtype=torch.float64)
         return t.exp(), t.exp() * (t[1] - t[0])
     middle, width = d.median(), d.ppf(0.75) - d.ppf(0.25)
-    ends = (math.asinh((float(z) - middle) / width) for z in (d.ppf(1e-16), d.isf(1e-16)))
+    ends = (math.asinh((float(z) - middle) / width) for z in (d.ppf(rest), d.isf(rest)))
     t = torch.linspace(*ends, n, dtype=torch.float64)
     return middle + width * t.sinh(), width * t.cosh() * (t[1] - t[0])
 

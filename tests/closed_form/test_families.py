@@ -19,6 +19,7 @@ from torch.distributions import (
     Dirichlet,
     Distribution,
     Independent,
+    Laplace,
     MultivariateNormal,
     Normal,
     Pareto,
@@ -252,23 +253,19 @@ def test_multivariate_student_samples(df: float) -> None:
 
 
 def test_multivariate_student_gradients() -> None:
-    """A projection aᵀz is a t distribution of scale |Lᵀa|: its gradients to ν, μ and L by one-dimensional quadrature."""
+    """A projection aᵀz is a t distribution of scale |Lᵀa|: its gradients to ν, μ and L by quadrature in 1-D."""
     n, onto = 200_000, torch.tensor([0.5, -1.0, 2.0]).double()
     at = [t.detach().requires_grad_() for t in (torch.tensor(2.5).double(), student(2.5).loc, FACTOR)]
     one = {"loc": at[1] @ onto, "scale": (at[2].T @ onto).norm(), "df": at[0]}
     z, volume = nodes(StudentT, one)
     for f in LINE.values():
-        exact = torch.autograd.grad(
-            (StudentT(**one).log_prob(z).exp() * volume * f(z / 3)).sum(), at, retain_graph=True
-        )
+        mean = (StudentT(**one).log_prob(z).exp() * volume * f(z / 3)).sum()
+        exact = torch.autograd.grad(mean, at, retain_graph=True)
         each = [t.detach().expand(n, *t.shape).clone().requires_grad_() for t in at]
         found = torch.autograd.grad(f(MultivariateStudentT(*each).rsample() @ onto / 3).sum(), each)
         for right, samples in zip(exact, found, strict=True):
             error = samples.std(0) / math.sqrt(n)
-            assert (
-                (samples.mean(0) - right.tril() if right.dim() == 2 else samples.mean(0) - right).abs()
-                < 5 * error + 1e-5
-            ).all()
+            assert ((samples.mean(0) - right).abs() < 5 * error + 1e-5).all()
 
 
 def test_multivariate_student_becomes_normal() -> None:
@@ -324,12 +321,12 @@ def test_kl_is_the_integral(q: type[Distribution], p: type[Distribution]) -> Non
         if not found.isfinite():
             continue
         z, volume = nodes(q, at)
-        z, volume = z[one.log_prob(z) > -80], volume[one.log_prob(z) > -80]
         log_q = one.log_prob(z)
         integral = (log_q.exp() * (log_q - other.log_prob(z)) * volume).sum()
-        if not integral.isfinite() or integral > 1e7:
-            continue
         torch.testing.assert_close(found, integral, rtol=1e-5, atol=1e-6)
+        every = [*at.values(), *under.values()]
+        for a, b in zip(*(torch.autograd.grad(v, every) for v in (found, integral)), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-3 if p is Laplace else 1e-4, atol=1e-3 if p is Laplace else 1e-5)
 
 
 def test_elliptical_kl_is_the_mean_over_samples() -> None:

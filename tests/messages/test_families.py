@@ -57,8 +57,8 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "positive codes with a normal prior": (
         meet(Gamma, StandardNormal(2)),
         IncompatibleError,
-        r"got a Gamma posterior over positive numbers with a Normal prior over the real line; expected the same support "
-        r"for both; use priors.Factorized\(latent, Gamma\)",
+        r"got a Gamma posterior over positive numbers with a Normal prior over the real line; expected the same "
+        r"support for both; use priors.Factorized\(latent, Gamma\)",
     ),
     "real codes with a positive prior": (
         meet(DiagonalNormal(MLP(5, [], (2, 2)), 2), Gamma),
@@ -83,7 +83,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "a prior that moves": (
         meet(Uniform, Uniform),
         IncompatibleError,
-        r"with a Uniform prior over an interval of the real line that moves; expected a prior whose support does not mov",
+        r"with a Uniform prior over an interval of the real line that moves; expected a prior whose support does",
     ),
     "a positive prior that moves": (
         meet(Pareto, Pareto),
@@ -198,7 +198,7 @@ def test_tails_that_are_too_heavy(q: type[Distribution], p: type[Distribution]) 
 
 
 def test_tails_of_a_mixture() -> None:
-    with pytest.raises(IncompatibleError, match="got a Cauchy posterior .* with a Normal prior .* is infinite"):
+    with pytest.raises(IncompatibleError, match=r"got a Cauchy posterior .* with a Normal prior .* is infinite"):
         meet(Cauchy, NormalMixture(2))()
 
 

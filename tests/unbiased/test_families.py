@@ -1,4 +1,4 @@
-"""Families beyond the normal × objective × estimator: unbiased for every parameter, or refused by an error that helps."""
+"""Families beyond the normal × objective × estimator: unbiased in all parameters, or refused by an error that helps."""
 
 from __future__ import annotations
 
