@@ -81,6 +81,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "distributions.Triangular": lambda: distributions.Triangular(torch.zeros(LATENT), torch.ones(LATENT)),
     "distributions.Uniform": lambda: distributions.Uniform(torch.zeros(LATENT), torch.ones(LATENT)),
     "distributions.VonMises": lambda: distributions.VonMises(torch.zeros(LATENT), torch.ones(LATENT)),
+    "distributions.Weibull": lambda: distributions.Weibull(torch.ones(LATENT), torch.ones(LATENT)),
     "distributions.diagonal_normal": lambda: distributions.diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT)),
     "recipes.ae": lambda: recipes.ae(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.dae": lambda: recipes.dae(BINARY, latent=LATENT, hidden=(6,), noise=0.1),

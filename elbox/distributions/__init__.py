@@ -12,6 +12,7 @@ from elbox.distributions.normal import diagonal_normal, soft_clip
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.student import MultivariateStudentT
 from elbox.distributions.von_mises import VonMises
+from elbox.distributions.weibull import Weibull
 
 __all__ = [
     "Bits",
@@ -23,6 +24,7 @@ __all__ = [
     "Triangular",
     "Uniform",
     "VonMises",
+    "Weibull",
     "diagonal_normal",
     "soft_clip",
 ]

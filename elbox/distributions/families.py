@@ -35,7 +35,6 @@ from torch.distributions import (
     Normal,
     Pareto,
     StudentT,
-    Weibull,
     biject_to,
     constraints,
 )
@@ -46,6 +45,7 @@ from elbox.distributions.logistic import Logistic
 from elbox.distributions.normal import LOG_SCALE_BOUND, soft_clip
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.von_mises import VonMises
+from elbox.distributions.weibull import Weibull
 from elbox.errors import SettingError
 
 
@@ -122,7 +122,8 @@ def parameters(family: type[Distribution]) -> Mapping[str, Parameter]:
     """
     if family not in FAMILIES:
         known = ", ".join(f.__name__ for f in FAMILIES)
-        raise SettingError(f"got the family {family.__module__}.{family.__name__}; expected one of {known}")
+        hint = f": use elbox.distributions.{family.__name__}" if family.__name__ in parts.FAMILIES else ""
+        raise SettingError(f"got the family {family.__module__}.{family.__name__}; expected one of {known}{hint}")
     return FAMILIES[family]
 
 

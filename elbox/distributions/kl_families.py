@@ -26,7 +26,6 @@ from torch.distributions import (
     Normal,
     Pareto,
     StudentT,
-    Weibull,
     register_kl,
 )
 from torch.distributions.utils import euler_constant
@@ -36,6 +35,7 @@ from elbox.distributions.logistic import Logistic
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.student import MultivariateStudentT
 from elbox.distributions.von_mises import VonMises, circular_variance, log_i0e
+from elbox.distributions.weibull import Weibull
 
 LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 

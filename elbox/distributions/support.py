@@ -24,12 +24,12 @@ from torch.distributions import (
     Normal,
     Pareto,
     StudentT,
-    Weibull,
     constraints,
 )
 
 from elbox.distributions.logistic import Logistic
 from elbox.distributions.student import MultivariateStudentT
+from elbox.distributions.weibull import Weibull
 from elbox.errors import IncompatibleError
 
 # Posteriors whose tails are too heavy for a prior: E_q[log p] = −∞, for all parameters or (Laplace, Logistic) for some.

@@ -87,7 +87,8 @@ class VonMises(Distribution):
 
 def log_i0e(kappa: Tensor) -> Tensor:
     """log I₀(κ) − κ, computed in double precision, so that the derivative −1/2κ is right for large κ too."""
-    return torch.special.i0e(kappa.double()).log().to(kappa.dtype)
+    k = kappa.double() + 1e-300  # at 0 itself torch's derivative is 0, not −1
+    return torch.special.i0e(k).log().to(kappa.dtype)
 
 
 def circular_variance(kappa: Tensor) -> Tensor:

@@ -90,5 +90,6 @@ def _unconstrained(name: str, parameter: Parameter, start: Tensor) -> Tensor:
     inverse = parameter.inverse(start)
     if not bool(inverse.isfinite().all()):
         low, high = (float(parameter(torch.tensor(x))) for x in (-1e9, 1e9))
-        raise SettingError(f"got {name}={start.tolist()} to learn; expected values between {low:.3g} and {high:.3g}")
+        got = float(start[~inverse.isfinite()][0])
+        raise SettingError(f"got {name}={got:.3g} to learn; expected values between {low:.3g} and {high:.3g}")
     return inverse

@@ -25,10 +25,9 @@ from torch.distributions import (
     Normal,
     Pareto,
     StudentT,
-    Weibull,
 )
 
-from elbox.distributions import Logistic, Rayleigh, Triangular, Uniform, VonMises
+from elbox.distributions import Logistic, Rayleigh, Triangular, Uniform, VonMises, Weibull
 
 Values = dict[str, float]
 
@@ -109,9 +108,9 @@ def _fixed(family: type[Distribution], values: Values, n: int) -> tuple[Tensor, 
         t = torch.linspace(_logit(d.ppf(1e-16)), -_logit(other.ppf(1e-16)), n, dtype=torch.float64).clamp(max=36)
         z = torch.sigmoid(t)
         return z, z * torch.sigmoid(-t) * torch.cat([t.diff(), torch.zeros(1)])
-    rest = 1e-120 if family in (StudentT, Cauchy) else 1e-300  # the mass beyond
+    rest = {StudentT: 1e-120, Cauchy: 1e-120, FisherSnedecor: 1e-16}.get(family, 1e-300)  # the mass beyond
     if d.ppf(rest) >= 0:
-        t = torch.linspace(math.log(max(d.ppf(rest), 1e-300)), math.log(d.isf(rest)), n, dtype=torch.float64)
+        t = torch.linspace(math.log(max(d.ppf(1e-60), 1e-300)), math.log(d.isf(rest)), n, dtype=torch.float64)
         return t.exp(), t.exp() * (t[1] - t[0])
     middle, width = d.median(), d.ppf(0.75) - d.ppf(0.25)
     ends = (math.asinh((float(z) - middle) / width) for z in (d.ppf(rest), d.isf(rest)))

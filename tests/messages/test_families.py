@@ -22,13 +22,12 @@ from torch.distributions import (
     Normal,
     Pareto,
     StudentT,
-    Weibull,
 )
 from torch.distributions import Uniform as TorchUniform
 from torch.distributions import VonMises as TorchVonMises
 
 from elbox import ELBO, IWAE, VAE, Path, Reparameterized, Score
-from elbox.distributions import Logistic, Triangular, Uniform, VonMises
+from elbox.distributions import Logistic, Triangular, Uniform, VonMises, Weibull
 from elbox.errors import ElboxError, IncompatibleError, RunError, SettingError, ShapeError
 from elbox.likelihoods import Bernoulli
 from elbox.nn import MLP, Angles

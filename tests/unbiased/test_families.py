@@ -24,11 +24,10 @@ from torch.distributions import (
     Normal,
     Pareto,
     StudentT,
-    Weibull,
 )
 
 from elbox import ELBO, IWAE, VAE, AnalyticKL, IncompatibleError, Path, Renyi, Reparameterized, Score
-from elbox.distributions import Logistic, Rayleigh, Triangular, Uniform, VonMises
+from elbox.distributions import Logistic, Rayleigh, Triangular, Uniform, VonMises, Weibull
 from elbox.estimators import Estimator
 from elbox.likelihoods import Gaussian
 from elbox.nn import MLP, Angles
