@@ -19,10 +19,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Distribution, Independent, MultivariateNormal
 from torch.func import functional_call
 
-from elbox.distributions import Delta
+from elbox.distributions import Delta, MultivariateStudentT
+from elbox.distributions.families import FAMILIES
+from elbox.distributions.support import family, moves
 from elbox.errors import IncompatibleError
 
 
@@ -72,7 +74,7 @@ def path(posterior: nn.Module, context: Any, samples: int) -> Draw:
     Arguments: as `reparameterized`.
 
     Raises:
-        IncompatibleError: if the posterior has no reparameterised sampler.
+        IncompatibleError: if the posterior has no reparameterised sampler, or a support that moves.
 
     Example:
         >>> import torch
@@ -82,6 +84,7 @@ def path(posterior: nn.Module, context: Any, samples: int) -> Draw:
         torch.Size([4, 3])
     """
     q = _with_rsample(posterior(context))
+    _refuse_moving(q, "Path()")
     z = q.rsample((samples,))
     return Draw(z, _log_prob_held_fixed(posterior, context, q, z), q)
 
@@ -92,7 +95,7 @@ def score(posterior: nn.Module, context: Any, samples: int) -> Draw:
     Arguments: as `reparameterized`; the posterior needs only `sample` and `log_prob`.
 
     Raises:
-        IncompatibleError: if the posterior is deterministic.
+        IncompatibleError: if the posterior is deterministic, or its support moves.
 
     Example:
         >>> import torch
@@ -104,6 +107,7 @@ def score(posterior: nn.Module, context: Any, samples: int) -> Draw:
     q = posterior(context)
     if isinstance(q, Delta):
         raise IncompatibleError("Score() needs a posterior with a density, and Delta has none; use Reparameterized()")
+    _refuse_moving(q, "Score()")
     z = q.sample((samples,)).detach()
     return Draw(z, q.log_prob(z), q)
 
@@ -134,6 +138,16 @@ def _with_rsample(q: Distribution) -> Distribution:
             f"a reparameterised gradient needs a posterior with rsample, and {type(q).__name__} has none; use Score()"
         )
     return q
+
+
+def _refuse_moving(q: Distribution, estimator: str) -> None:
+    """The expectation of the score is not zero (uniform) or its variance infinite (triangular): see `moves`."""
+    if moves(q):
+        name = type(family(q)).__name__
+        raise IncompatibleError(
+            f"{estimator} needs a posterior whose support does not move with its parameters, and that of {name} does, "
+            "so that its score has not mean zero or no finite variance; use Reparameterized() or AnalyticKL()"
+        )
 
 
 def _log_prob_held_fixed(posterior: nn.Module, context: Any, q: Distribution, z: Tensor) -> Tensor:
@@ -174,8 +188,10 @@ def _requires_grad(context: Any) -> bool:
 
 def _detached(q: Distribution) -> Distribution | None:
     """A copy with detached parameters for the families where that is cheap and certain, else None."""
-    if type(q) is Normal:
-        return Normal(q.loc.detach(), q.scale.detach(), validate_args=False)
+    if type(q) in FAMILIES:
+        return type(q)(**{name: getattr(q, name).detach() for name in FAMILIES[type(q)]})
+    if type(q) is MultivariateStudentT:
+        return MultivariateStudentT(q.df.detach(), q.loc.detach(), q.scale_tril.detach())
     if type(q) is MultivariateNormal:
         return MultivariateNormal(q.loc.detach(), scale_tril=q.scale_tril.detach(), validate_args=False)
     if type(q) is Delta:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from elbox import draws
+from elbox.distributions import VonMises
+from elbox.distributions.support import centre, family
 from elbox.errors import DataError, IncompatibleError, SettingError, ShapeError
 from elbox.parts import part
 from elbox.terms import Group, Terms
@@ -75,6 +77,7 @@ class VAE(nn.Module):
 
         Raises:
             ShapeError: if x does not fit the likelihood.
+            IncompatibleError: if prior and posterior differ in their support.
             SettingError: if there are no samples.
         """
         if samples < 1:
@@ -90,6 +93,7 @@ class VAE(nn.Module):
         return Terms(px.log_prob(x), {"z": group}, x, px, encode, decode)
 
     def _group(self, draw: draws.Draw, p: Distribution | None) -> Group:
+        self._check_angles(draw.posterior)
         if p is not None and p.event_shape != draw.z.shape[2:]:
             raise ShapeError(
                 f"got a posterior over {tuple(draw.z.shape[2:])} with a prior over {tuple(p.event_shape)}; expected "
@@ -186,12 +190,19 @@ class VAE(nn.Module):
                 f"{getattr(self.likelihood, 'values', 'values in its support')}"
             )
 
+    def _check_angles(self, q: Distribution) -> None:
+        """A reparameterised gradient of what jumps where π meets −π would be biased: see `VonMises`."""
+        circular = isinstance(family(q), VonMises)
+        if circular and not any(getattr(m, "periodic", False) for m in self.likelihood.modules()):
+            raise IncompatibleError(
+                f"got a VonMises posterior, over angles, with a {type(self.likelihood).__name__} likelihood that reads "
+                "them as numbers and jumps where π meets −π; use elbox.nn.Angles(net) as its network"
+            )
+
 
 def _mean(q: Distribution) -> Tensor:
-    try:
-        return q.mean
-    except NotImplementedError:  # a flow has no formula for it
-        return q.sample((100,)).mean(0)
+    mean = centre(q)
+    return q.sample((100,)).mean(0) if mean is None else mean  # a flow has no formula for it
 
 
 def _join(a: Tensor, c: Any) -> Any:

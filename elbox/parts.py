@@ -24,6 +24,7 @@ PARTS: dict[str, type] = {}
 ACTIVATIONS = {
     c.__name__: c for c in (nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Softplus)
 }
+FAMILIES: dict[str, type] = {}  # of distributions, that a part may take: filled by elbox.distributions
 
 
 def name_of(cls: type) -> str:
@@ -140,6 +141,8 @@ def _build(tree: Any, known: dict[str, type], made: dict[int, Any]) -> Any:
         return {k: _build(v, known, made) for k, v in tree["dict"].items()}
     if "activation" in tree:
         return _known(tree["activation"], ACTIVATIONS)
+    if "family" in tree:
+        return _known(tree["family"], FAMILIES)
     if "class" in tree:
         return _known(tree["class"], known)
     if "same" in tree:
@@ -152,9 +155,14 @@ def _build(tree: Any, known: dict[str, type], made: dict[int, Any]) -> Any:
 def _class(cls: type) -> dict[str, str]:
     if cls in ACTIVATIONS.values():
         return {"activation": cls.__name__}
+    if FAMILIES.get(cls.__name__) is cls:
+        return {"family": cls.__name__}
     if name_of(cls) in PARTS:
         return {"class": name_of(cls)}
-    raise RunError(f"got the class {name_of(cls)} as a setting to save; expected an activation or a part of elbox")
+    raise RunError(
+        f"got the class {name_of(cls)} as a setting to save; expected an activation, a family of distributions or a "
+        "part of elbox"
+    )
 
 
 def _known(name: Any, known: Mapping[str, type]) -> type:

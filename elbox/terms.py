@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, kl_divergence
 
 from elbox.distributions import Delta
+from elbox.distributions.support import check_rate
 from elbox.errors import IncompatibleError
 
 
@@ -33,6 +34,9 @@ class Group:
         prior: The distribution p(z); None for an autoencoder without one.
         posterior: The distribution q(z|x), batch shape [B].
         kl: KL(q(z|x) ‖ p(z)) in closed form, [B], nats, where an estimator put it.
+
+    Raises:
+        IncompatibleError: if prior and posterior differ in their support, or KL(q ‖ p) is infinite.
     """
 
     z: Tensor
@@ -41,6 +45,10 @@ class Group:
     prior: Distribution | None
     posterior: Distribution
     kl: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.has_rate:
+            check_rate(self.posterior, self.prior)
 
     @property
     def has_rate(self) -> bool:

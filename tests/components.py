@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from elbox import DataSpec, distributions, estimators, likelihoods, objectives, posteriors, priors, recipes, schedules
 from elbox.nn import MLP, ConvDecoder, ConvEncoder, LogCounts, Standardize
+from elbox.nn import MLP, Angles, ConvDecoder, ConvEncoder, Standardize
 
 LATENT, FEATURES, LEVELS, IMAGE = 2, 5, 6, (1, 8, 9)
 
@@ -36,8 +37,11 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "priors.StandardNormal": lambda: priors.StandardNormal(LATENT),
     "priors.LearnedNormal": lambda: priors.LearnedNormal(LATENT),
     "priors.NormalMixture": lambda: priors.NormalMixture(LATENT, components=3),
+    "priors.Factorized": lambda: priors.Factorized(LATENT, distributions.Logistic, learned=True, scale=(0.5, 1.5)),
     "posteriors.DiagonalNormal": lambda: posteriors.DiagonalNormal(encoder(2, LATENT), LATENT),
     "posteriors.FullNormal": lambda: posteriors.FullNormal(encoder(2 + LATENT, LATENT), LATENT),
+    "posteriors.Factorized": lambda: posteriors.Factorized(encoder(2, LATENT), LATENT, distributions.Logistic),
+    "posteriors.FullStudentT": lambda: posteriors.FullStudentT(encoder(2 + LATENT, LATENT), LATENT, df=8.0),
     "posteriors.Deterministic": lambda: posteriors.Deterministic(encoder(LATENT), LATENT),
     "posteriors.Corrupted": lambda: posteriors.Corrupted(
         posteriors.DiagonalNormal(encoder(2, LATENT), LATENT), masking=0.3, noise=0.1
@@ -81,6 +85,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "estimators.Path": lambda: estimators.Path(),
     "estimators.Score": lambda: estimators.Score(),
     "nn.MLP": lambda: MLP(FEATURES, [6, 4], (2, 3), nn.Tanh, offset=0.5, scale=2.0),
+    "nn.Angles": lambda: Angles(MLP(2 * FEATURES, [6], (2, 3), nn.Tanh)),
     "nn.ConvEncoder": lambda: ConvEncoder(IMAGE, (2, 3), channels=(3, 4), offset=0.5, scale=2.0),
     "nn.ConvDecoder": lambda: ConvDecoder(LATENT, (2, *IMAGE), channels=(3, 4)),
     "nn.LogCounts": lambda: LogCounts(MLP(FEATURES, [6], (2, 3), nn.Tanh)),
@@ -109,6 +114,14 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "distributions.ZeroInflatedNegativeBinomial": lambda: distributions.ZeroInflatedNegativeBinomial(
         torch.tensor([0.5, 3.0]), torch.tensor([2.0, 0.5]), torch.tensor([0.0, -1.0])
     ),
+    "distributions.Logistic": lambda: distributions.Logistic(torch.zeros(LATENT), torch.ones(LATENT)),
+    "distributions.MultivariateStudentT": lambda: distributions.MultivariateStudentT(
+        torch.tensor(5.0), torch.zeros(LATENT), torch.eye(LATENT)
+    "distributions.Rayleigh": lambda: distributions.Rayleigh(torch.ones(LATENT)),
+    "distributions.Triangular": lambda: distributions.Triangular(torch.zeros(LATENT), torch.ones(LATENT)),
+    "distributions.Uniform": lambda: distributions.Uniform(torch.zeros(LATENT), torch.ones(LATENT)),
+    "distributions.VonMises": lambda: distributions.VonMises(torch.zeros(LATENT), torch.ones(LATENT)),
+    "distributions.Weibull": lambda: distributions.Weibull(torch.ones(LATENT), torch.ones(LATENT)),
     "distributions.diagonal_normal": lambda: distributions.diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT)),
     "recipes.ae": lambda: recipes.ae(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.dae": lambda: recipes.dae(BINARY, latent=LATENT, hidden=(6,), noise=0.1),

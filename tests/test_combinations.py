@@ -30,6 +30,7 @@ WAYS_OUT = (
     "samples=2",
 )
 LIKELIHOODS = [n for n in of("likelihoods") if event_of(n) == (FEATURES,)]  # of what the posteriors encode
+FACTORISED = ("posteriors.DiagonalNormal", "posteriors.Corrupted", "posteriors.Factorized")
 
 
 def data_for(likelihood: torch.nn.Module) -> torch.Tensor:
@@ -70,10 +71,11 @@ def refused(prior: str | None, posterior: str, objective: ELBO, estimator: Analy
     """The rules of the documentation, in one place."""
     deterministic, weights = posterior == "posteriors.Deterministic", not objective.uses_rate
     per_dimension = getattr(objective, "per_dimension", False)
-    factorises = posterior in ("posteriors.DiagonalNormal", "posteriors.Corrupted") and prior != "priors.NormalMixture"
+    factorises = posterior in FACTORISED and prior != "priors.NormalMixture"
     if deterministic and objective.needs_density:
         return True
-    if isinstance(estimator, AnalyticKL) and (weights or (prior == "priors.NormalMixture" and not deterministic)):
+    closed = deterministic or prior not in ("priors.NormalMixture", "priors.Factorized")
+    if isinstance(estimator, AnalyticKL) and (weights or not closed):
         return True
     if isinstance(estimator, Path | Score) and not objective.separable:
         return True

@@ -1,16 +1,24 @@
 """Distributions and Kullback–Leibler divergences that torch.distributions and zuko lack."""
 
+from elbox.distributions import families as families  # names the families that a file may name
 from elbox.distributions import kl as kl  # registers its divergences with torch
+from elbox.distributions import kl_families as kl_families
 from elbox.distributions.beta import Beta
 from elbox.distributions.bits import Bits
+from elbox.distributions.bounded import Triangular, Uniform
 from elbox.distributions.continuous_bernoulli import ContinuousBernoulli
 from elbox.distributions.delta import Delta
 from elbox.distributions.discretized_logistic import DiscretizedLogistic
+from elbox.distributions.logistic import Logistic
 from elbox.distributions.multinomial import Multinomial
 from elbox.distributions.negative_binomial import NegativeBinomial, ZeroInflatedNegativeBinomial
 from elbox.distributions.normal import diagonal_normal, soft_clip
+from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.rgb_logistic_mixture import RGBLogisticMixture
+from elbox.distributions.student import MultivariateStudentT
 from elbox.distributions.student_t import StudentT
+from elbox.distributions.von_mises import VonMises
+from elbox.distributions.weibull import Weibull
 
 __all__ = [
     "Beta",
@@ -18,10 +26,17 @@ __all__ = [
     "ContinuousBernoulli",
     "Delta",
     "DiscretizedLogistic",
+    "Logistic",
     "Multinomial",
+    "MultivariateStudentT",
     "NegativeBinomial",
     "RGBLogisticMixture",
+    "Rayleigh",
     "StudentT",
+    "Triangular",
+    "Uniform",
+    "VonMises",
+    "Weibull",
     "ZeroInflatedNegativeBinomial",
     "diagonal_normal",
     "soft_clip",

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
+from elbox.distributions.support import centre
 from elbox.errors import IncompatibleError
 from elbox.terms import Group, Terms
 
@@ -156,10 +157,7 @@ def _rate_per_dimension(group: Group) -> Tensor | None:
 
 def posterior_mean(q: Distribution) -> Tensor | None:
     """E_q[z], or None where no formula is known, as for flows."""
-    try:
-        return q.mean
-    except (NotImplementedError, AttributeError):
-        return None
+    return centre(q)
 
 
 def wide(t: Tensor) -> Tensor:

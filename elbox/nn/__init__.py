@@ -1,8 +1,9 @@
 """Networks: plain maps from tensors to tensors, with no probability inside."""
 
+from elbox.nn.angles import Angles
 from elbox.nn.conv import ConvDecoder, ConvEncoder
 from elbox.nn.log_counts import LogCounts
 from elbox.nn.mlp import MLP
 from elbox.nn.standardize import Standardize
 
-__all__ = ["MLP", "ConvDecoder", "ConvEncoder", "LogCounts", "Standardize"]
+__all__ = ["Angles", "ConvDecoder", "ConvEncoder", "LogCounts", "MLP", "Standardize"]

@@ -6,6 +6,8 @@ Any `zuko.lazy.LazyDistribution` with x as its context (a conditional flow) is a
 from elbox.posteriors.corrupted import Corrupted
 from elbox.posteriors.deterministic import Deterministic
 from elbox.posteriors.diagonal_normal import DiagonalNormal
+from elbox.posteriors.factorized import Factorized
 from elbox.posteriors.full_normal import FullNormal
+from elbox.posteriors.full_student_t import FullStudentT
 
-__all__ = ["Corrupted", "Deterministic", "DiagonalNormal", "FullNormal"]
+__all__ = ["Corrupted", "Deterministic", "DiagonalNormal", "Factorized", "FullNormal", "FullStudentT"]
