@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Bernoulli, Distribution
 
 from elbox import draws
+from elbox.distributions import OneHots
 from elbox.errors import DataError, IncompatibleError, SettingError, ShapeError
 from elbox.parts import part
 from elbox.terms import Group, Terms
@@ -80,7 +81,7 @@ class VAE(nn.Module):
         if samples < 1:
             raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
         z, log_qz, q = draw(self.posterior, _join(x, c), samples)
-        px = self.likelihood(_join(z, _repeat(c, samples)))
+        px = self.likelihood(_join(z, _repeat(c, len(z))))
         if x.shape[1:] != px.event_shape:
             raise ShapeError(
                 f"got data of event shape {tuple(x.shape[1:])}; expected {tuple(px.event_shape)} as in p(x|z)"
@@ -93,6 +94,7 @@ class VAE(nn.Module):
                 f"got a posterior over {tuple(z.shape[2:])} with a prior over {tuple(p.event_shape)}; expected the "
                 "same number of latent dimensions in both"
             )
+        self._check_codes(q, p)
         return Terms(px.log_prob(x), {"z": Group(z, p.log_prob(z), log_qz, p, q)})
 
     def encode(self, x: Tensor, *, c: Any = None) -> Distribution:
@@ -174,12 +176,35 @@ class VAE(nn.Module):
                 "data of the kind it describes: binarise them, or choose another likelihood"
             )
 
+    def _check_codes(self, q: Distribution, p: Distribution) -> None:
+        """log p(z) − log q(z|x) is of two densities, or of two probabilities of the same codes."""
+        if torch.compiler.is_compiling() or _codes(q) == _codes(p):
+            return
+        raise IncompatibleError(
+            f"got a {type(self.posterior).__name__} posterior over {_codes(q)} with a {type(self.prior).__name__} "
+            f"prior over {_codes(p)}; use BernoulliCode with BernoulliPrior, CategoricalCode with CategoricalPrior and "
+            "as many categories, or DiagonalNormal with StandardNormal"
+        )
+
     def _needs_prior(self, verb: str) -> nn.Module:
         if self.prior is None:
             raise IncompatibleError(
                 f"got {verb} on an autoencoder, which has no prior and no density; train a VAE instead, e.g. vae"
             )
         return self.prior
+
+
+def _codes(d: Distribution) -> str:
+    """What a distribution is over, in words."""
+    try:
+        discrete = d.support is not None and d.support.is_discrete
+    except (AttributeError, NotImplementedError):  # of flows, which say nothing
+        discrete = False
+    if not discrete:
+        return "real numbers"
+    if isinstance(d, OneHots):
+        return f"one-hot codes of {d.categories} categories"
+    return "bits" if isinstance(getattr(d, "base_dist", d), Bernoulli) else "whole numbers"
 
 
 def _mean(q: Distribution) -> Tensor:

@@ -11,7 +11,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from elbox import DataSpec, distributions, estimators, likelihoods, objectives, posteriors, priors, recipes, schedules
+from elbox import (
+    DataSpec,
+    baselines,
+    distributions,
+    estimators,
+    likelihoods,
+    objectives,
+    posteriors,
+    priors,
+    recipes,
+    schedules,
+)
 from elbox.nn import MLP, ConvDecoder, ConvEncoder, Standardize
 
 LATENT, FEATURES, LEVELS, IMAGE = 2, 5, 6, (1, 8, 9)
@@ -32,6 +43,10 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "priors.StandardNormal": lambda: priors.StandardNormal(LATENT),
     "priors.LearnedNormal": lambda: priors.LearnedNormal(LATENT),
     "priors.NormalMixture": lambda: priors.NormalMixture(LATENT, components=3),
+    "priors.BernoulliPrior": lambda: priors.BernoulliPrior(LATENT, share=0.3, learned=True),
+    "priors.CategoricalPrior": lambda: priors.CategoricalPrior(1, LATENT, learned=True),
+    "posteriors.BernoulliCode": lambda: posteriors.BernoulliCode(encoder(LATENT), LATENT),
+    "posteriors.CategoricalCode": lambda: posteriors.CategoricalCode(encoder(1, LATENT), 1, LATENT),
     "posteriors.DiagonalNormal": lambda: posteriors.DiagonalNormal(encoder(2, LATENT), LATENT),
     "posteriors.FullNormal": lambda: posteriors.FullNormal(encoder(2 + LATENT, LATENT), LATENT),
     "posteriors.Deterministic": lambda: posteriors.Deterministic(encoder(LATENT), LATENT),
@@ -56,6 +71,18 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "estimators.AnalyticKL": lambda: estimators.AnalyticKL(),
     "estimators.Path": lambda: estimators.Path(),
     "estimators.Score": lambda: estimators.Score(),
+    "estimators.VIMCO": lambda: estimators.VIMCO(),
+    "estimators.NVIL": lambda: estimators.NVIL(encoder(1), decay=0.9),
+    "estimators.Enumerated": lambda: estimators.Enumerated(limit=64),
+    "estimators.Relaxed": lambda: estimators.Relaxed(schedules.Linear(1.0, 0.5)),
+    "estimators.StraightThrough": lambda: estimators.StraightThrough(0.5),
+    "estimators.REBAR": lambda: estimators.REBAR(encoder(1), temperature=0.7),
+    "estimators.RELAX": lambda: estimators.RELAX(MLP(LATENT, [4], 1, nn.Tanh, context=FEATURES), scale=0.9),
+    "baselines.Zero": lambda: baselines.Zero(),
+    "baselines.MovingAverage": lambda: baselines.MovingAverage(decay=0.8),
+    "baselines.LeaveOneOut": lambda: baselines.LeaveOneOut(),
+    "baselines.StandIn": lambda: baselines.StandIn(),
+    "baselines.InputDependent": lambda: baselines.InputDependent(encoder(1), normalize=True),
     "nn.MLP": lambda: MLP(FEATURES, [6, 4], (2, 3), nn.Tanh, offset=0.5, scale=2.0),
     "nn.ConvEncoder": lambda: ConvEncoder(IMAGE, (2, 3), channels=(3, 4), offset=0.5, scale=2.0),
     "nn.ConvDecoder": lambda: ConvDecoder(LATENT, (2, *IMAGE), channels=(3, 4)),
@@ -69,6 +96,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "distributions.DiscretizedLogistic": lambda: distributions.DiscretizedLogistic(
         torch.tensor([0.3, 2.5]), torch.tensor([0.7, 1.2]), levels=LEVELS
     ),
+    "distributions.OneHots": lambda: distributions.OneHots(torch.tensor([0.5, -0.5, 1.0, 0.0]), categories=2),
     "distributions.diagonal_normal": lambda: distributions.diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT)),
     "recipes.ae": lambda: recipes.ae(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.dae": lambda: recipes.dae(BINARY, latent=LATENT, hidden=(6,), noise=0.1),
@@ -78,6 +106,11 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.vae_full_covariance": lambda: recipes.vae_full_covariance(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.linear_vae": lambda: recipes.linear_vae(REAL, latent=LATENT),
     "recipes.iwae": lambda: recipes.iwae(BINARY, latent=LATENT, samples=3, hidden=(6,)),
+    "recipes.nvil": lambda: recipes.nvil(BINARY, latent=LATENT, hidden=(6,), baseline=4),
+    "recipes.vimco": lambda: recipes.vimco(BINARY, latent=LATENT, samples=3, hidden=(6,)),
+    "recipes.rebar": lambda: recipes.rebar(BINARY, latent=LATENT, hidden=(6,), baseline=4),
+    "recipes.relax": lambda: recipes.relax(BINARY, latent=LATENT, hidden=(6,), surrogate=4),
+    "recipes.gumbel_vae": lambda: recipes.gumbel_vae(BINARY, latent=LATENT, categories=3, hidden=(6,)),
 }
 
 

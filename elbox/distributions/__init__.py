@@ -2,8 +2,10 @@
 
 from elbox.distributions import kl as kl  # registers its divergences with torch
 from elbox.distributions.bits import Bits
+from elbox.distributions.code import Code
 from elbox.distributions.delta import Delta
 from elbox.distributions.discretized_logistic import DiscretizedLogistic
 from elbox.distributions.normal import diagonal_normal, soft_clip
+from elbox.distributions.one_hots import OneHots
 
-__all__ = ["Bits", "Delta", "DiscretizedLogistic", "diagonal_normal", "soft_clip"]
+__all__ = ["Bits", "Code", "Delta", "DiscretizedLogistic", "OneHots", "diagonal_normal", "soft_clip"]

@@ -3,9 +3,11 @@
 Any `zuko.lazy.LazyDistribution` with x as its context (a conditional flow) is a posterior as it stands.
 """
 
+from elbox.posteriors.bernoulli_code import BernoulliCode
+from elbox.posteriors.categorical_code import CategoricalCode
 from elbox.posteriors.corrupted import Corrupted
 from elbox.posteriors.deterministic import Deterministic
 from elbox.posteriors.diagonal_normal import DiagonalNormal
 from elbox.posteriors.full_normal import FullNormal
 
-__all__ = ["Corrupted", "Deterministic", "DiagonalNormal", "FullNormal"]
+__all__ = ["BernoulliCode", "CategoricalCode", "Corrupted", "Deterministic", "DiagonalNormal", "FullNormal"]

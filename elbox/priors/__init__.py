@@ -3,8 +3,10 @@
 Any `zuko.lazy.LazyDistribution` (a flow, a mixture) is a prior as it stands.
 """
 
+from elbox.priors.bernoulli_prior import BernoulliPrior
+from elbox.priors.categorical_prior import CategoricalPrior
 from elbox.priors.learned_normal import LearnedNormal
 from elbox.priors.normal_mixture import NormalMixture
 from elbox.priors.standard_normal import StandardNormal
 
-__all__ = ["LearnedNormal", "NormalMixture", "StandardNormal"]
+__all__ = ["BernoulliPrior", "CategoricalPrior", "LearnedNormal", "NormalMixture", "StandardNormal"]

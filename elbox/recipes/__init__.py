@@ -2,6 +2,7 @@
 
 from elbox.recipes.autoencoders import ae, dae
 from elbox.recipes.base import RECIPES, Recipe, recipe
+from elbox.recipes.discrete import gumbel_vae, nvil, rebar, relax, vimco
 from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full_covariance
 from elbox.recipes.importance import iwae
 
@@ -12,9 +13,14 @@ __all__ = [
     "beta_vae",
     "conv_vae",
     "dae",
+    "gumbel_vae",
     "iwae",
     "linear_vae",
+    "nvil",
+    "rebar",
     "recipe",
+    "relax",
     "vae",
     "vae_full_covariance",
+    "vimco",
 ]
