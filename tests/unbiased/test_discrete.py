@@ -272,12 +272,12 @@ REFUSED = {
     "too many codes": (
         lambda: Enumerated(limit=7),
         ELBO(),
-        r"at most 7 codes, got a BernoulliCode posterior with 8; use",
+        r"at most 7 codes, got a BernoulliCode .* with 8; use",
     ),
     "enumerated weights": (
         Enumerated,
         IWAE(2),
-        r"Enumerated needs an objective of distortion and rate, and Renyi .*; use",
+        r"Enumerated needs an objective of distortion .* Renyi .*; use",
     ),
     "one sample": (VIMCO, ELBO(), r"got ELBO with samples=1; use samples=2 or more"),
     "free bits": (REBAR, ELBO(free_bits=0.1), r"RELAX needs an objective of each example alone, and ELBO .*; use Enum"),
