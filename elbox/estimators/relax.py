@@ -153,6 +153,8 @@ class RELAX(Estimator, nn.Module):
     def _own_loss(self, variance: Tensor) -> Tensor:
         """0, with the gradient of `variance` for the parameters of this module and of nothing else."""
         own = [p for p in self.parameters() if p.requires_grad]
+        if not own:
+            return torch.zeros_like(variance)
         found = torch.autograd.grad(variance, own, allow_unused=True, materialize_grads=True)
         return torch.stack([((p - p.detach()) * g).sum() for p, g in zip(own, found, strict=True)]).sum()
 

@@ -65,5 +65,5 @@ ESTIMATORS: dict[str, Callable[[str], Estimator]] = {
     "VIMCO": lambda _: VIMCO(),
     "NVIL": lambda family: NVIL(networks(family)[1], 0.5).double(),
     "REBAR": lambda _: REBAR(temperature=0.4, scale=0.7).double(),
-    "RELAX": lambda family: RELAX(*networks(family), temperature=1.1, scale=1.3).double(),
+    "RELAX": lambda family: RELAX(*networks(family), temperature=0.6, scale=0.9).double(),
 }
