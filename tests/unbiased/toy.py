@@ -22,63 +22,49 @@ from elbox.priors import BernoulliPrior
 GOAL = ELBO(beta=0.0)
 
 
-class Logit(nn.Module):
-    """The same logit for every input."""
+class Logits(nn.Module):
+    """The same logits for all rows of the input, or a row of its own for each: so many independent gradients."""
 
-    def __init__(self, theta: float) -> None:
+    def __init__(self, theta: float, bits: int, copies: int = 1) -> None:
         super().__init__()
-        self.logit = nn.Parameter(torch.logit(torch.tensor(theta, dtype=torch.float64)))
+        self.logits = nn.Parameter(torch.logit(torch.full((copies, bits), theta, dtype=torch.float64)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.logit.expand(len(x), 1)
+        return self.logits.expand(len(x), -1)
 
 
-def model(theta: float) -> VAE:
-    """E_b[−π (x − b)²], x the target t."""
-    return VAE(
-        BernoulliPrior(1),
-        FixedGaussian(nn.Identity(), sigma=1 / math.sqrt(2 * math.pi)),
-        BernoulliCode(Logit(theta), 1),
-    ).double()
+def model(theta: float, bits: int = 1, copies: int = 1) -> VAE:
+    """E_b[−π Σ_d (x_d − b_d)²], x the targets t."""
+    likelihood = FixedGaussian(nn.Identity(), sigma=1 / math.sqrt(2 * math.pi))
+    return VAE(BernoulliPrior(bits), likelihood, BernoulliCode(Logits(theta, bits, copies), bits)).double()
 
 
-def target(t: float, copies: int = 1) -> Tensor:
-    return torch.full((copies, 1), t, dtype=torch.float64)
+def target(t: float, copies: int = 1, bits: int = 1) -> Tensor:
+    return torch.full((copies, bits), t, dtype=torch.float64)
 
 
 def exact(theta: float, t: float) -> float:
-    """The gradient of the objective, for the logit."""
+    """The gradient of the objective, for each logit."""
     return -math.pi * theta * (1 - theta) * (1 - 2 * t)
 
 
-class PerCopy(nn.Module):
-    """A logit of its own for each copy of the target, all equal: their gradients are so many draws."""
-
-    def __init__(self, theta: float, copies: int) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(torch.logit(torch.full((copies, 1), theta, dtype=torch.float64)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.logits
-
-
-def draws(how: Estimator, theta: float, t: float, copies: int = 100_000, seed: int = 0) -> Tensor:
-    """Independent gradients of the objective for the logit, [copies]."""
-    vae = model(theta)
-    vae.posterior.net = PerCopy(theta, copies)
-    torch.manual_seed(seed)
-    loss = how.eval()(vae, target(t, copies), GOAL).loss
-    return -copies * torch.autograd.grad(loss, vae.posterior.net.logits)[0][:, 0]
+def draws(how: Estimator, theta: float, t: float, copies: int = 100_000, bits: int = 1) -> Tensor:
+    """Independent gradients of the objective for the logits, [copies, bits]."""
+    vae = model(theta, bits, copies)
+    if isinstance(how, nn.Module):
+        how.eval()
+    torch.manual_seed(0)
+    loss = how(vae, target(t, copies, bits), GOAL).loss
+    return -copies * torch.autograd.grad(loss, vae.posterior.net.logits)[0]
 
 
-def fitted(how: Estimator, theta: float, t: float, steps: int = 400, lr: float = 0.03) -> Estimator:
+def fitted(how: nn.Module, theta: float, t: float, bits: int = 1, steps: int = 400, lr: float = 0.03) -> nn.Module:
     """The estimator after training its own parameters at this θ, on batches of 64."""
-    vae = model(theta).requires_grad_(False)
+    vae = model(theta, bits)
     optimizer = torch.optim.Adam(how.parameters(), lr)
-    vae.posterior.net.logit.requires_grad_()
     torch.manual_seed(1)
     for _ in range(steps):
         optimizer.zero_grad()
-        how.train()(vae, target(t, 64), GOAL).loss.backward()
+        how.train()(vae, target(t, 64, bits), GOAL).loss.backward()
         optimizer.step()
     return how
