@@ -1,6 +1,6 @@
 """elbox: variational autoencoders, measured in nats."""
 
-from elbox import estimators, likelihoods, nn, objectives, posteriors, priors, recipes, schedules
+from elbox import baselines, estimators, likelihoods, nn, objectives, posteriors, priors, recipes, schedules
 from elbox.data import Data, as_examples, from_array, load
 from elbox.errors import (
     DataError,
@@ -50,6 +50,7 @@ __all__ = [
     "Terms",
     "Training",
     "as_examples",
+    "baselines",
     "encode",
     "estimators",
     "evaluate",

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Bernoulli, Distribution
 
 from elbox import draws
-from elbox.distributions import VonMises
+from elbox.distributions import OneHots, VonMises
 from elbox.distributions.support import centre, family
 from elbox.errors import DataError, IncompatibleError, SettingError, ShapeError
 from elbox.parts import part
@@ -83,7 +83,7 @@ class VAE(nn.Module):
         if samples < 1:
             raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
         z, log_qz, q = draw(self.posterior, _join(x, c), samples)
-        px = self.likelihood(_join(z, _repeat(c, samples)))
+        px = self.likelihood(_join(z, _repeat(c, len(z))))
         if x.shape[1:] != px.event_shape:
             raise ShapeError(
                 f"got data of event shape {tuple(x.shape[1:])}; expected {tuple(px.event_shape)} as in p(x|z)"
@@ -102,6 +102,7 @@ class VAE(nn.Module):
         if p is None or self.deterministic:
             nothing = torch.zeros_like(draw.log_qz)
             return Group(draw.z, nothing, nothing, p, draw.posterior)
+        self._check_codes(draw.posterior, p)
         return Group(draw.z, p.log_prob(draw.z), draw.log_qz, p, draw.posterior)
 
     def encode(self, x: Tensor, *, c: Any = None) -> Distribution:
@@ -190,6 +191,16 @@ class VAE(nn.Module):
                 f"{getattr(self.likelihood, 'values', 'values in its support')}"
             )
 
+    def _check_codes(self, q: Distribution, p: Distribution) -> None:
+        """log p(z) − log q(z|x) is of two densities, or of two probabilities of the same codes."""
+        if torch.compiler.is_compiling() or _codes(q) == _codes(p):
+            return
+        raise IncompatibleError(
+            f"got a {type(self.posterior).__name__} posterior over {_codes(q)} with a {type(self.prior).__name__} "
+            f"prior over {_codes(p)}; use BernoulliCode with BernoulliPrior, CategoricalCode with CategoricalPrior and "
+            "as many categories, or DiagonalNormal with StandardNormal"
+        )
+
     def _check_angles(self, q: Distribution) -> None:
         """A reparameterised gradient of what jumps where π meets −π would be biased: see `VonMises`."""
         circular = isinstance(family(q), VonMises)
@@ -198,6 +209,19 @@ class VAE(nn.Module):
                 f"got a VonMises posterior, over angles, with a {type(self.likelihood).__name__} likelihood that reads "
                 "them as numbers and jumps where π meets −π; use elbox.nn.Angles(net) as its network"
             )
+
+
+def _codes(d: Distribution) -> str:
+    """What a distribution is over, in words."""
+    try:
+        discrete = d.support is not None and d.support.is_discrete
+    except (AttributeError, NotImplementedError):  # of flows, which say nothing
+        discrete = False
+    if not discrete:
+        return "real numbers"
+    if isinstance(d, OneHots):
+        return f"one-hot codes of {d.categories} categories"
+    return "bits" if isinstance(getattr(d, "base_dist", d), Bernoulli) else "whole numbers"
 
 
 def _mean(q: Distribution) -> Tensor:

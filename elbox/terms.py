@@ -71,6 +71,8 @@ class Group:
     def rate_per_dimension(self) -> Tensor:
         r"""KL(q(z_d|x) ‖ p(z_d)) for each latent dimension, [B, D], nats; sums to `rate`.
 
+        A categorical variable, one-hot in z, counts as one dimension.
+
         Raises:
             IncompatibleError: if prior or posterior does not factorise over dimensions.
         """
@@ -82,7 +84,8 @@ class Group:
             )
         if self.kl is not None:
             return kl_divergence(q.base_dist, p.base_dist)
-        return (q.base_dist.log_prob(self.z) - p.base_dist.log_prob(self.z)).mean(0)
+        z = self.z.unflatten(-1, q.base_dist.batch_shape[-1:] + q.base_dist.event_shape)
+        return (q.base_dist.log_prob(z) - p.base_dist.log_prob(z)).mean(0)
 
 
 @dataclass(frozen=True)

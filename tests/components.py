@@ -12,17 +12,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elbox import DataSpec, distributions, estimators, likelihoods, objectives, posteriors, priors, recipes, schedules
-from elbox.nn import MLP, ConvDecoder, ConvEncoder, LogCounts, Standardize
-from elbox.nn import MLP, Angles, ConvDecoder, ConvEncoder, Standardize
+from elbox import (
+    DataSpec,
+    baselines,
+    distributions,
+    estimators,
+    likelihoods,
+    objectives,
+    posteriors,
+    priors,
+    recipes,
+    schedules,
+)
+from elbox.nn import MLP, Angles, ConvDecoder, ConvEncoder, LogCounts, Standardize
 
 LATENT, FEATURES, LEVELS, IMAGE = 2, 5, 6, (1, 8, 9)
 
 BINARY = DataSpec(IMAGE, "binary")
 REAL = DataSpec(IMAGE, "real", offset=0.5, scale=0.5)
-COUNT = DataSpec(IMAGE, "count", offset=0.5, scale=1.0)
-SPECS = {"linear_vae": REAL, "sigma_vae": REAL, "count_vae": COUNT, "topic_vae": COUNT}  # of recipes; the rest: BINARY
-EVENTS = {"likelihoods.ComplexGaussian": (2, 3)}  # of likelihoods; the rest: (FEATURES,)
 
 
 def encoder(*outputs: int) -> MLP:
@@ -33,113 +40,11 @@ def decoder(*outputs: int) -> MLP:
     return MLP(LATENT, [6], outputs, nn.Tanh)
 
 
-COMPONENTS: dict[str, Callable[[], Any]] = {
-    "priors.StandardNormal": lambda: priors.StandardNormal(LATENT),
-    "priors.LearnedNormal": lambda: priors.LearnedNormal(LATENT),
-    "priors.NormalMixture": lambda: priors.NormalMixture(LATENT, components=3),
-    "priors.Factorized": lambda: priors.Factorized(LATENT, distributions.Logistic, learned=True, scale=(0.5, 1.5)),
-    "posteriors.DiagonalNormal": lambda: posteriors.DiagonalNormal(encoder(2, LATENT), LATENT),
-    "posteriors.FullNormal": lambda: posteriors.FullNormal(encoder(2 + LATENT, LATENT), LATENT),
-    "posteriors.Factorized": lambda: posteriors.Factorized(encoder(2, LATENT), LATENT, distributions.Logistic),
-    "posteriors.FullStudentT": lambda: posteriors.FullStudentT(encoder(2 + LATENT, LATENT), LATENT, df=8.0),
-    "posteriors.Deterministic": lambda: posteriors.Deterministic(encoder(LATENT), LATENT),
-    "posteriors.Corrupted": lambda: posteriors.Corrupted(
-        posteriors.DiagonalNormal(encoder(2, LATENT), LATENT), masking=0.3, noise=0.1
-    ),
-    "likelihoods.Bernoulli": lambda: likelihoods.Bernoulli(decoder(FEATURES), offset=0.3),
-    "likelihoods.Beta": lambda: likelihoods.Beta(decoder(2, FEATURES), offset=0.4, scale=0.2),
-    "likelihoods.Binomial": lambda: likelihoods.Binomial(decoder(FEATURES), levels=LEVELS, offset=2.0),
-    "likelihoods.Categorical": lambda: likelihoods.Categorical(decoder(LEVELS, FEATURES), offset=2.0, scale=1.5),
-    "likelihoods.ComplexGaussian": lambda: likelihoods.ComplexGaussian(decoder(3, 3), offset=1.0, scale=2.0),
-    "likelihoods.ContinuousBernoulli": lambda: likelihoods.ContinuousBernoulli(decoder(FEATURES), offset=0.3),
-    "likelihoods.DiscretizedLogistic": lambda: likelihoods.DiscretizedLogistic(
-        decoder(2, FEATURES), levels=LEVELS, offset=2.5, scale=1.5
-    ),
-    "likelihoods.DiscretizedLogisticMixture": lambda: likelihoods.DiscretizedLogisticMixture(
-        decoder(3 * 4, FEATURES), levels=LEVELS, offset=2.5, scale=1.5
-    ),
-    "likelihoods.FixedGaussian": lambda: likelihoods.FixedGaussian(decoder(FEATURES), sigma=0.5, offset=1.0, scale=2.0),
-    "likelihoods.Gaussian": lambda: likelihoods.Gaussian(
-        decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0), scale=(0.5, 1.0, 1.5, 2.0, 2.5)
-    ),
-    "likelihoods.PredictedGaussian": lambda: likelihoods.PredictedGaussian(decoder(2, FEATURES), offset=1.0, scale=2.0),
-    "likelihoods.Laplace": lambda: likelihoods.Laplace(decoder(FEATURES), offset=1.0, scale=2.0),
-    "likelihoods.LogNormal": lambda: likelihoods.LogNormal(decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0)),
-    "likelihoods.Multinomial": lambda: likelihoods.Multinomial(decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0)),
-    "likelihoods.NegativeBinomial": lambda: likelihoods.NegativeBinomial(
-        decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0), scale=3.0, library=True
-    ),
-    "likelihoods.OptimalGaussian": lambda: likelihoods.OptimalGaussian(decoder(FEATURES), offset=1.0, scale=2.0),
-    "likelihoods.Poisson": lambda: likelihoods.Poisson(decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0)),
-    "likelihoods.StudentT": lambda: likelihoods.StudentT(decoder(FEATURES), offset=1.0, scale=2.0),
-    "likelihoods.ZeroInflatedNegativeBinomial": lambda: likelihoods.ZeroInflatedNegativeBinomial(
-        decoder(2, FEATURES), offset=2.0, scale=3.0
-    ),
-    "objectives.ELBO": lambda: objectives.ELBO(beta=schedules.Linear(0.0, 0.5, over=0.5), samples=3),
-    "objectives.Distortion": lambda: objectives.Distortion(samples=3),
-    "objectives.Penalized": lambda: objectives.Penalized(objectives.ELBO(samples=3), []),
-    "objectives.IWAE": lambda: objectives.IWAE(samples=3),
-    "objectives.Renyi": lambda: objectives.Renyi(alpha=0.5, samples=3),
-    "estimators.Reparameterized": lambda: estimators.Reparameterized(),
-    "estimators.AnalyticKL": lambda: estimators.AnalyticKL(),
-    "estimators.Path": lambda: estimators.Path(),
-    "estimators.Score": lambda: estimators.Score(),
-    "nn.MLP": lambda: MLP(FEATURES, [6, 4], (2, 3), nn.Tanh, offset=0.5, scale=2.0),
-    "nn.Angles": lambda: Angles(MLP(2 * FEATURES, [6], (2, 3), nn.Tanh)),
-    "nn.ConvEncoder": lambda: ConvEncoder(IMAGE, (2, 3), channels=(3, 4), offset=0.5, scale=2.0),
-    "nn.ConvDecoder": lambda: ConvDecoder(LATENT, (2, *IMAGE), channels=(3, 4)),
-    "nn.LogCounts": lambda: LogCounts(MLP(FEATURES, [6], (2, 3), nn.Tanh)),
-    "nn.Standardize": lambda: Standardize((FEATURES,), offset=(1.0, 2.0, 3.0, 4.0, 5.0), scale=2.0),
-    "schedules.Constant": lambda: schedules.Constant(0.5),
-    "schedules.Linear": lambda: schedules.Linear(0.0, 2.0, over=0.5),
-    "schedules.Cyclical": lambda: schedules.Cyclical(cycles=3, ramp=0.5, end=2.0),
-    "schedules.Capacity": lambda: schedules.Capacity(nats=2.0, over=0.5),
-    "distributions.Beta": lambda: distributions.Beta(torch.tensor([0.5, 3.0]), torch.tensor([2.0, 2.0])),
-    "distributions.Bits": lambda: distributions.Bits(torch.tensor([0.5, -0.5]), 1),
-    "distributions.ContinuousBernoulli": lambda: distributions.ContinuousBernoulli(torch.tensor([0.0, 3.0])),
-    "distributions.Delta": lambda: distributions.Delta(torch.tensor([0.5, -0.5])),
-    "distributions.DiscretizedLogistic": lambda: distributions.DiscretizedLogistic(
-        torch.tensor([0.3, 2.5]), torch.tensor([0.7, 1.2]), levels=LEVELS
-    ),
-    "distributions.Multinomial": lambda: distributions.Multinomial(torch.tensor([0.3, 1.0, -1.0]), 1, total=4),
-    "distributions.NegativeBinomial": lambda: distributions.NegativeBinomial(
-        torch.tensor([0.5, 3.0]), torch.tensor([2.0, 0.5])
-    ),
-    "distributions.RGBLogisticMixture": lambda: distributions.RGBLogisticMixture(
-        torch.zeros(2, 1, 1), *(torch.ones(3, 3, 2, 1, 1)), torch.tensor(2.0), levels=LEVELS
-    ),
-    "distributions.StudentT": lambda: distributions.StudentT(
-        torch.tensor([3.0, 5.0]), torch.tensor([0.5, 3.0]), torch.tensor([2.0, 0.5])
-    ),
-    "distributions.ZeroInflatedNegativeBinomial": lambda: distributions.ZeroInflatedNegativeBinomial(
-        torch.tensor([0.5, 3.0]), torch.tensor([2.0, 0.5]), torch.tensor([0.0, -1.0])
-    ),
-    "distributions.Logistic": lambda: distributions.Logistic(torch.zeros(LATENT), torch.ones(LATENT)),
-    "distributions.MultivariateStudentT": lambda: distributions.MultivariateStudentT(
-        torch.tensor(5.0), torch.zeros(LATENT), torch.eye(LATENT)
-    "distributions.Rayleigh": lambda: distributions.Rayleigh(torch.ones(LATENT)),
-    "distributions.Triangular": lambda: distributions.Triangular(torch.zeros(LATENT), torch.ones(LATENT)),
-    "distributions.Uniform": lambda: distributions.Uniform(torch.zeros(LATENT), torch.ones(LATENT)),
-    "distributions.VonMises": lambda: distributions.VonMises(torch.zeros(LATENT), torch.ones(LATENT)),
-    "distributions.Weibull": lambda: distributions.Weibull(torch.ones(LATENT), torch.ones(LATENT)),
-    "distributions.diagonal_normal": lambda: distributions.diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT)),
-    "recipes.ae": lambda: recipes.ae(BINARY, latent=LATENT, hidden=(6,)),
-    "recipes.dae": lambda: recipes.dae(BINARY, latent=LATENT, hidden=(6,), noise=0.1),
-    "recipes.vae": lambda: recipes.vae(BINARY, latent=LATENT, hidden=(6,), warmup=0.5),
-    "recipes.conv_vae": lambda: recipes.conv_vae(BINARY, latent=LATENT, channels=(3, 4)),
-    "recipes.beta_vae": lambda: recipes.beta_vae(BINARY, latent=LATENT, beta=2.0, hidden=(6,)),
-    "recipes.vae_full_covariance": lambda: recipes.vae_full_covariance(BINARY, latent=LATENT, hidden=(6,)),
-    "recipes.linear_vae": lambda: recipes.linear_vae(REAL, latent=LATENT),
-    "recipes.iwae": lambda: recipes.iwae(BINARY, latent=LATENT, samples=3, hidden=(6,)),
-    "recipes.sigma_vae": lambda: recipes.sigma_vae(REAL, latent=LATENT, hidden=(6,)),
-    "recipes.count_vae": lambda: recipes.count_vae(COUNT, latent=LATENT, hidden=(6,), zero_inflated=True),
-    "recipes.topic_vae": lambda: recipes.topic_vae(COUNT, latent=LATENT, hidden=(6,)),
-}
+COUNT = DataSpec(IMAGE, "count", offset=0.5, scale=1.0)
 
+SPECS = {"linear_vae": REAL, "sigma_vae": REAL, "count_vae": COUNT, "topic_vae": COUNT}  # of recipes; the rest: BINARY
 
-def of(*axes: str) -> list[str]:
-    """The names in the table that belong to these axes."""
-    return [name for name in COMPONENTS if name.split(".")[0] in axes]
+EVENTS = {"likelihoods.ComplexGaussian": (2, 3)}  # of likelihoods; the rest: (FEATURES,)
 
 
 def event_of(name: str) -> tuple[int, ...]:
@@ -153,6 +58,138 @@ def example(name: str) -> Tensor:
     k = torch.arange(float(prod(event))).reshape(event)
     ways = {"binary": k % 2, "levels": k % LEVELS, "unit": (k + 1) / (prod(event) + 1), "positive": k + 1}
     return ways.get(getattr(likelihoods, name.split(".")[1]).kinds[0], k)
+
+
+COMPONENTS: dict[str, Callable[[], Any]] = {
+    "priors.StandardNormal": lambda: priors.StandardNormal(LATENT),
+    "priors.LearnedNormal": lambda: priors.LearnedNormal(LATENT),
+    "priors.NormalMixture": lambda: priors.NormalMixture(LATENT, components=3),
+    "posteriors.DiagonalNormal": lambda: posteriors.DiagonalNormal(encoder(2, LATENT), LATENT),
+    "posteriors.FullNormal": lambda: posteriors.FullNormal(encoder(2 + LATENT, LATENT), LATENT),
+    "posteriors.Deterministic": lambda: posteriors.Deterministic(encoder(LATENT), LATENT),
+    "posteriors.Corrupted": lambda: posteriors.Corrupted(
+        posteriors.DiagonalNormal(encoder(2, LATENT), LATENT), masking=0.3, noise=0.1
+    ),
+    "likelihoods.Bernoulli": lambda: likelihoods.Bernoulli(decoder(FEATURES), offset=0.3),
+    "likelihoods.Categorical": lambda: likelihoods.Categorical(decoder(LEVELS, FEATURES), offset=2.0, scale=1.5),
+    "likelihoods.DiscretizedLogistic": lambda: likelihoods.DiscretizedLogistic(
+        decoder(2, FEATURES), levels=LEVELS, offset=2.5, scale=1.5
+    ),
+    "likelihoods.FixedGaussian": lambda: likelihoods.FixedGaussian(decoder(FEATURES), sigma=0.5, offset=1.0, scale=2.0),
+    "likelihoods.Gaussian": lambda: likelihoods.Gaussian(
+        decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0), scale=(0.5, 1.0, 1.5, 2.0, 2.5)
+    ),
+    "likelihoods.PredictedGaussian": lambda: likelihoods.PredictedGaussian(decoder(2, FEATURES), offset=1.0, scale=2.0),
+    "likelihoods.Poisson": lambda: likelihoods.Poisson(decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0)),
+    "objectives.ELBO": lambda: objectives.ELBO(beta=schedules.Linear(0.0, 0.5, over=0.5), samples=3),
+    "objectives.Distortion": lambda: objectives.Distortion(samples=3),
+    "objectives.Penalized": lambda: objectives.Penalized(objectives.ELBO(samples=3), []),
+    "objectives.IWAE": lambda: objectives.IWAE(samples=3),
+    "objectives.Renyi": lambda: objectives.Renyi(alpha=0.5, samples=3),
+    "estimators.Reparameterized": lambda: estimators.Reparameterized(),
+    "estimators.AnalyticKL": lambda: estimators.AnalyticKL(),
+    "estimators.Path": lambda: estimators.Path(),
+    "estimators.Score": lambda: estimators.Score(),
+    "nn.MLP": lambda: MLP(FEATURES, [6, 4], (2, 3), nn.Tanh, offset=0.5, scale=2.0),
+    "nn.ConvEncoder": lambda: ConvEncoder(IMAGE, (2, 3), channels=(3, 4), offset=0.5, scale=2.0),
+    "nn.ConvDecoder": lambda: ConvDecoder(LATENT, (2, *IMAGE), channels=(3, 4)),
+    "nn.Standardize": lambda: Standardize((FEATURES,), offset=(1.0, 2.0, 3.0, 4.0, 5.0), scale=2.0),
+    "schedules.Constant": lambda: schedules.Constant(0.5),
+    "schedules.Linear": lambda: schedules.Linear(0.0, 2.0, over=0.5),
+    "schedules.Cyclical": lambda: schedules.Cyclical(cycles=3, ramp=0.5, end=2.0),
+    "schedules.Capacity": lambda: schedules.Capacity(nats=2.0, over=0.5),
+    "distributions.Bits": lambda: distributions.Bits(torch.tensor([0.5, -0.5]), 1),
+    "distributions.Delta": lambda: distributions.Delta(torch.tensor([0.5, -0.5])),
+    "distributions.DiscretizedLogistic": lambda: distributions.DiscretizedLogistic(
+        torch.tensor([0.3, 2.5]), torch.tensor([0.7, 1.2]), levels=LEVELS
+    ),
+    "distributions.diagonal_normal": lambda: distributions.diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT)),
+    "recipes.ae": lambda: recipes.ae(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.dae": lambda: recipes.dae(BINARY, latent=LATENT, hidden=(6,), noise=0.1),
+    "recipes.vae": lambda: recipes.vae(BINARY, latent=LATENT, hidden=(6,), warmup=0.5),
+    "recipes.conv_vae": lambda: recipes.conv_vae(BINARY, latent=LATENT, channels=(3, 4)),
+    "recipes.beta_vae": lambda: recipes.beta_vae(BINARY, latent=LATENT, beta=2.0, hidden=(6,)),
+    "recipes.vae_full_covariance": lambda: recipes.vae_full_covariance(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.linear_vae": lambda: recipes.linear_vae(REAL, latent=LATENT),
+    "recipes.iwae": lambda: recipes.iwae(BINARY, latent=LATENT, samples=3, hidden=(6,)),
+    "likelihoods.Beta": lambda: likelihoods.Beta(decoder(2, FEATURES), offset=0.4, scale=0.2),
+    "likelihoods.Binomial": lambda: likelihoods.Binomial(decoder(FEATURES), levels=LEVELS, offset=2.0),
+    "likelihoods.ComplexGaussian": lambda: likelihoods.ComplexGaussian(decoder(3, 3), offset=1.0, scale=2.0),
+    "likelihoods.ContinuousBernoulli": lambda: likelihoods.ContinuousBernoulli(decoder(FEATURES), offset=0.3),
+    "likelihoods.DiscretizedLogisticMixture": lambda: likelihoods.DiscretizedLogisticMixture(
+        decoder(3 * 4, FEATURES), levels=LEVELS, offset=2.5, scale=1.5
+    ),
+    "likelihoods.Laplace": lambda: likelihoods.Laplace(decoder(FEATURES), offset=1.0, scale=2.0),
+    "likelihoods.LogNormal": lambda: likelihoods.LogNormal(decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0)),
+    "likelihoods.Multinomial": lambda: likelihoods.Multinomial(decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0)),
+    "likelihoods.NegativeBinomial": lambda: likelihoods.NegativeBinomial(
+        decoder(FEATURES), offset=(1.0, 2.0, 3.0, 4.0, 5.0), scale=3.0, library=True
+    ),
+    "likelihoods.OptimalGaussian": lambda: likelihoods.OptimalGaussian(decoder(FEATURES), offset=1.0, scale=2.0),
+    "likelihoods.StudentT": lambda: likelihoods.StudentT(decoder(FEATURES), offset=1.0, scale=2.0),
+    "likelihoods.ZeroInflatedNegativeBinomial": lambda: likelihoods.ZeroInflatedNegativeBinomial(
+        decoder(2, FEATURES), offset=2.0, scale=3.0
+    ),
+    "nn.LogCounts": lambda: LogCounts(MLP(FEATURES, [6], (2, 3), nn.Tanh)),
+    "distributions.Beta": lambda: distributions.Beta(torch.tensor([0.5, 3.0]), torch.tensor([2.0, 2.0])),
+    "distributions.ContinuousBernoulli": lambda: distributions.ContinuousBernoulli(torch.tensor([0.0, 3.0])),
+    "distributions.Multinomial": lambda: distributions.Multinomial(torch.tensor([0.3, 1.0, -1.0]), 1, total=4),
+    "distributions.NegativeBinomial": lambda: distributions.NegativeBinomial(
+        torch.tensor([0.5, 3.0]), torch.tensor([2.0, 0.5])
+    ),
+    "distributions.RGBLogisticMixture": lambda: distributions.RGBLogisticMixture(
+        torch.zeros(2, 1, 1), *(torch.ones(3, 3, 2, 1, 1)), torch.tensor(2.0), levels=LEVELS
+    ),
+    "distributions.StudentT": lambda: distributions.StudentT(
+        torch.tensor([3.0, 5.0]), torch.tensor([0.5, 3.0]), torch.tensor([2.0, 0.5])
+    ),
+    "distributions.ZeroInflatedNegativeBinomial": lambda: distributions.ZeroInflatedNegativeBinomial(
+        torch.tensor([0.5, 3.0]), torch.tensor([2.0, 0.5]), torch.tensor([0.0, -1.0])
+    ),
+    "recipes.sigma_vae": lambda: recipes.sigma_vae(REAL, latent=LATENT, hidden=(6,)),
+    "recipes.count_vae": lambda: recipes.count_vae(COUNT, latent=LATENT, hidden=(6,), zero_inflated=True),
+    "recipes.topic_vae": lambda: recipes.topic_vae(COUNT, latent=LATENT, hidden=(6,)),
+    "priors.Factorized": lambda: priors.Factorized(LATENT, distributions.Logistic, learned=True, scale=(0.5, 1.5)),
+    "posteriors.Factorized": lambda: posteriors.Factorized(encoder(2, LATENT), LATENT, distributions.Logistic),
+    "posteriors.FullStudentT": lambda: posteriors.FullStudentT(encoder(2 + LATENT, LATENT), LATENT, df=8.0),
+    "nn.Angles": lambda: Angles(MLP(2 * FEATURES, [6], (2, 3), nn.Tanh)),
+    "distributions.Logistic": lambda: distributions.Logistic(torch.zeros(LATENT), torch.ones(LATENT)),
+    "distributions.MultivariateStudentT": lambda: distributions.MultivariateStudentT(
+        torch.tensor(5.0), torch.zeros(LATENT), torch.eye(LATENT)
+    ),
+    "distributions.Rayleigh": lambda: distributions.Rayleigh(torch.ones(LATENT)),
+    "distributions.Triangular": lambda: distributions.Triangular(torch.zeros(LATENT), torch.ones(LATENT)),
+    "distributions.Uniform": lambda: distributions.Uniform(torch.zeros(LATENT), torch.ones(LATENT)),
+    "distributions.VonMises": lambda: distributions.VonMises(torch.zeros(LATENT), torch.ones(LATENT)),
+    "distributions.Weibull": lambda: distributions.Weibull(torch.ones(LATENT), torch.ones(LATENT)),
+    "priors.BernoulliPrior": lambda: priors.BernoulliPrior(LATENT, share=0.3, learned=True),
+    "priors.CategoricalPrior": lambda: priors.CategoricalPrior(1, LATENT, learned=True),
+    "posteriors.BernoulliCode": lambda: posteriors.BernoulliCode(encoder(LATENT), LATENT),
+    "posteriors.CategoricalCode": lambda: posteriors.CategoricalCode(encoder(1, LATENT), 1, LATENT),
+    "estimators.VIMCO": lambda: estimators.VIMCO(),
+    "estimators.NVIL": lambda: estimators.NVIL(encoder(1), decay=0.9),
+    "estimators.Enumerated": lambda: estimators.Enumerated(limit=64),
+    "estimators.Relaxed": lambda: estimators.Relaxed(schedules.Linear(1.0, 0.5)),
+    "estimators.StraightThrough": lambda: estimators.StraightThrough(0.5),
+    "estimators.REBAR": lambda: estimators.REBAR(encoder(1), temperature=0.7),
+    "estimators.RELAX": lambda: estimators.RELAX(MLP(LATENT, [4], 1, nn.Tanh, context=FEATURES), scale=0.9),
+    "baselines.Zero": lambda: baselines.Zero(),
+    "baselines.MovingAverage": lambda: baselines.MovingAverage(decay=0.8),
+    "baselines.LeaveOneOut": lambda: baselines.LeaveOneOut(),
+    "baselines.StandIn": lambda: baselines.StandIn(),
+    "baselines.InputDependent": lambda: baselines.InputDependent(encoder(1), normalize=True),
+    "distributions.OneHots": lambda: distributions.OneHots(torch.tensor([0.5, -0.5, 1.0, 0.0]), categories=2),
+    "recipes.nvil": lambda: recipes.nvil(BINARY, latent=LATENT, hidden=(6,), baseline=4),
+    "recipes.vimco": lambda: recipes.vimco(BINARY, latent=LATENT, samples=3, hidden=(6,)),
+    "recipes.rebar": lambda: recipes.rebar(BINARY, latent=LATENT, hidden=(6,), baseline=4),
+    "recipes.relax": lambda: recipes.relax(BINARY, latent=LATENT, hidden=(6,), surrogate=4),
+    "recipes.gumbel_vae": lambda: recipes.gumbel_vae(BINARY, latent=LATENT, categories=3, hidden=(6,)),
+}
+
+
+def of(*axes: str) -> list[str]:
+    """The names in the table that belong to these axes."""
+    return [name for name in COMPONENTS if name.split(".")[0] in axes]
 
 
 def make(name: str, seed: int = 0) -> Any:

@@ -1,4 +1,4 @@
-"""Every prior × likelihood × posterior × objective × estimator: a training step, or an error with a way out."""
+"""Every prior × posterior × objective × estimator, and every likelihood: a training step, or an error with a way out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from elbox import ELBO, VAE, IncompatibleError
-from elbox.estimators import AnalyticKL, Path, Score
+from elbox.estimators import RELAX, AnalyticKL, Enumerated, Path, Relaxed, Reparameterized, Score, StraightThrough
+from elbox.estimators.base import Estimator
+from elbox.objectives import Objective
 from elbox.train.step import Step
 from tests.components import FEATURES, LATENT, event_of, make, of
 
@@ -19,18 +21,16 @@ OBJECTIVES = {
     "free bits per dimension": lambda: ELBO(free_bits=0.1, per_dimension=True),
     "capacity": lambda: ELBO(capacity=1.0),
 } | {n: (lambda n=n: make(n)) for n in of("objectives")}
-WAYS_OUT = (
-    "Reparameterized()",
-    "Path()",
-    "Score()",
-    "AnalyticKL()",
-    "ELBO()",
-    "Distortion()",
-    "StandardNormal",
-    "samples=2",
-)
 LIKELIHOODS = [n for n in of("likelihoods") if event_of(n) == (FEATURES,)]  # of what the posteriors encode
 FACTORISED = ("posteriors.DiagonalNormal", "posteriors.Corrupted", "posteriors.Factorized")
+NO_CLOSED_FORM = ("priors.NormalMixture", "priors.Factorized")
+CODES = {
+    "posteriors.BernoulliCode": "bits",
+    "priors.BernoulliPrior": "bits",
+    "posteriors.CategoricalCode": "categories",
+    "priors.CategoricalPrior": "categories",
+}
+WAYS_OUT = ("()", "StandardNormal", "samples=2")
 
 
 def data_for(likelihood: torch.nn.Module) -> torch.Tensor:
@@ -38,53 +38,78 @@ def data_for(likelihood: torch.nn.Module) -> torch.Tensor:
         return likelihood(torch.randn(3, LATENT)).sample()
 
 
+def step_or_refusal(model: VAE, objective: Objective, estimator: Estimator, *, refused: bool, which: object) -> None:
+    step, x = Step(model, objective, estimator), data_for(model.likelihood)
+    if refused:
+        with pytest.raises(IncompatibleError) as error:
+            step(x)
+        assert names_both_and_a_way_out(str(error.value), objective, estimator), (which, str(error.value))
+        return
+    loss, _ = step(x)
+    loss.backward()
+    assert loss.isfinite(), which
+    assert all(p.grad is None or p.grad.isfinite().all() for p in step.parameters()), which
+
+
 @pytest.mark.parametrize("posterior", of("posteriors"))
 @pytest.mark.parametrize("prior", [*of("priors"), None])
 def test_every_combination(prior: str | None, posterior: str) -> None:
     """Finite loss and gradients, or `IncompatibleError` with a way out; and exactly the refusals that are meant."""
-    deterministic = posterior == "posteriors.Deterministic"
-    if prior is None and not deterministic:
+    if prior is None and posterior != "posteriors.Deterministic":
         with pytest.raises(
             IncompatibleError, match=r"expected a prior such as .*, or prior=None with a Deterministic posterior"
         ):
             VAE(None, make("likelihoods.Gaussian"), make(posterior))
         return
-    for likelihood, goal, how in itertools.product(LIKELIHOODS, OBJECTIVES, of("estimators")):
+    for goal, how in itertools.product(OBJECTIVES, of("estimators")):
         model, objective, estimator = (
-            VAE(prior and make(prior), make(likelihood), make(posterior)),
+            VAE(prior and make(prior), make("likelihoods.Gaussian"), make(posterior)),
             OBJECTIVES[goal](),
             make(how),
         )
-        step, x = Step(model, objective, estimator), data_for(model.likelihood)
-        if refused(prior, posterior, objective, estimator):
-            with pytest.raises(IncompatibleError) as error:
-                step(x)
-            assert names_both_and_a_way_out(str(error.value), objective, estimator), str(error.value)
-            continue
-        loss, _ = step(x)
-        loss.backward()
-        assert loss.isfinite(), (likelihood, goal, how)
-        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters()), (likelihood, goal, how)
+        legal = not refused(prior, posterior, objective, estimator)
+        step_or_refusal(model, objective, estimator, refused=not legal, which=(goal, how))
 
 
-def refused(prior: str | None, posterior: str, objective: ELBO, estimator: AnalyticKL | Path | Score) -> bool:
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_every_likelihood(likelihood: str) -> None:
+    """What a pair may do does not depend on the likelihood: each with a posterior of every sort."""
+    pairs = [
+        ("priors.StandardNormal", "posteriors.DiagonalNormal"),
+        ("priors.BernoulliPrior", "posteriors.BernoulliCode"),
+        (None, "posteriors.Deterministic"),
+    ]
+    for (prior, posterior), goal, how in itertools.product(pairs, OBJECTIVES, of("estimators")):
+        objective, estimator = OBJECTIVES[goal](), make(how)
+        if not refused(prior, posterior, objective, estimator):
+            model = VAE(prior and make(prior), make(likelihood), make(posterior))
+            step_or_refusal(model, objective, estimator, refused=False, which=(prior, goal, how))
+
+
+def refused(prior: str | None, posterior: str, objective: Objective, estimator: Estimator) -> bool:
     """The rules of the documentation, in one place."""
     deterministic, weights = posterior == "posteriors.Deterministic", not objective.uses_rate
-    per_dimension = getattr(objective, "per_dimension", False)
-    factorises = posterior in FACTORISED and prior != "priors.NormalMixture"
-    if deterministic and objective.needs_density:
+    codes, per_dimension = CODES.get(posterior), getattr(objective, "per_dimension", False)
+    if codes != CODES.get(prior or "") and not deterministic:
         return True
-    closed = deterministic or prior not in ("priors.NormalMixture", "priors.Factorized")
-    if isinstance(estimator, AnalyticKL) and (weights or not closed):
+    if deterministic and (objective.needs_density or isinstance(estimator, Score)):
         return True
-    if isinstance(estimator, Path | Score) and not objective.separable:
+    if codes and isinstance(estimator, Reparameterized | AnalyticKL | Path):
         return True
-    if isinstance(estimator, Score) and (objective.samples < 2 or deterministic):
+    if not codes and isinstance(estimator, Enumerated | Relaxed | StraightThrough | RELAX):
         return True
-    return per_dimension and not factorises
+    if isinstance(estimator, AnalyticKL) and (weights or (prior in NO_CLOSED_FORM and not deterministic)):
+        return True
+    if isinstance(estimator, Path | Score | RELAX) and not objective.separable:
+        return True
+    if isinstance(estimator, Enumerated) and weights:
+        return True
+    if isinstance(estimator, Score) and objective.samples < estimator.baseline.samples:
+        return True
+    return per_dimension and not (codes or (posterior in FACTORISED and prior != "priors.NormalMixture"))
 
 
-def names_both_and_a_way_out(message: str, objective: ELBO, estimator: AnalyticKL | Path | Score) -> bool:
+def names_both_and_a_way_out(message: str, objective: Objective, estimator: Estimator) -> bool:
     """What was got, by name, and something that works, in one sentence."""
     named = {type(objective).__name__, type(estimator).__name__, "posterior", "prior"}
     return (

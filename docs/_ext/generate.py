@@ -15,8 +15,8 @@ from sphinx.application import Sphinx
 
 INTERNAL = {"elbox.cli"}  # the command line has a page of its own
 ORDER = (
-    *("model", "terms", "priors", "likelihoods", "posteriors", "objectives", "estimators", "schedules", "nn"),
-    *("distributions", "recipes", "data", "train", "evaluate", "runs", "report", "sklearn"),
+    *("model", "terms", "priors", "likelihoods", "posteriors", "objectives", "estimators", "baselines", "schedules"),
+    *("nn", "distributions", "recipes", "data", "train", "evaluate", "runs", "report", "sklearn"),
 )
 
 

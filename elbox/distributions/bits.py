@@ -2,19 +2,27 @@ r"""Independent bits, with a log-probability that takes one logarithm for many o
 
 from __future__ import annotations
 
-__all__ = ["Bits"]
+__all__ = ["Bit", "Bits"]
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent
+
+from elbox.distributions.code import Code
 
 FACTORS = 64  # multiplied before a logarithm is taken: each is in (1, 2], and 2^64 is far from overflow
 LANES = 16  # numbers that a CPU takes at once: blocks that many wide suit it
 
 
-class Bits(Independent):
+class Bit(Bernoulli):
+    """torch's Bernoulli, with a closed-form KL for logits of different shapes, such as [B, D] and [D]."""
+
+
+class Bits(Independent, Code):
     r"""An event of D independent bits with logits l.
 
         log p(x) = Σ_d x_d l_d − log(1 + e^{l_d})
@@ -39,10 +47,11 @@ class Bits(Independent):
         True
     """
 
-    base_dist: Bernoulli
+    base_dist: Bit
 
     def __init__(self, logits: Tensor, event_dims: int) -> None:
-        super().__init__(Bernoulli(logits=logits, validate_args=False), event_dims, validate_args=False)
+        self.scores = logits
+        super().__init__(Bit(logits=logits, validate_args=False), event_dims, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
         dims = self.reinterpreted_batch_ndims
@@ -51,6 +60,37 @@ class Bits(Independent):
     def expand(self, batch_shape: Any, _instance: Any = None) -> Bits:
         shape = torch.Size(batch_shape)
         return Bits(self.base_dist.logits.expand(shape + self.event_shape), self.reinterpreted_batch_ndims)
+
+    # As a code
+
+    def at(self, scores: Tensor) -> Bits:
+        return Bits(scores, self.reinterpreted_batch_ndims)
+
+    @property
+    def size(self) -> int:
+        return int(2 ** self.event_shape.numel())
+
+    def codes(self) -> Tensor:
+        numbers = torch.arange(self.size, device=self.scores.device)[:, None]
+        places = torch.arange(self.event_shape.numel() - 1, -1, -1, device=self.scores.device)
+        return ((numbers >> places) & 1).to(self.scores.dtype).unflatten(-1, self.event_shape)
+
+    def noisy(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        u = torch.rand((*sample_shape, *self.scores.shape), dtype=self.scores.dtype, device=self.scores.device)
+        return self.scores + torch.logit(u, torch.finfo(u.dtype).eps)
+
+    def harden(self, noisy: Tensor) -> Tensor:
+        return (noisy > 0).to(noisy.dtype)
+
+    def soften(self, noisy: Tensor, temperature: Tensor | float) -> Tensor:
+        return torch.sigmoid(noisy / temperature)
+
+    def given(self, code: Tensor, noisy: Tensor) -> Tensor:
+        r"""ζ̃ = s log(1 + e^{logit v} (1 + e^{s l})), s = 2b − 1, with v uniform."""
+        sign, size = 2 * code - 1, noisy.detach().abs().clamp(min=torch.finfo(noisy.dtype).tiny)
+        odds = F.softplus(sign * self.scores)
+        logit_v = (size + torch.log(-torch.expm1(-size)) - odds).detach()  # the inverse, for this ζ̃ = ζ
+        return sign * F.softplus(logit_v + odds)
 
 
 def _divisors(size: int) -> list[int]:

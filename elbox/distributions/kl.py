@@ -5,8 +5,12 @@ from __future__ import annotations
 __all__: list[str] = []
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal, register_kl
+
+from elbox.distributions.bits import Bit
+from elbox.distributions.one_hots import OneHot
 
 
 @register_kl(MultivariateNormal, Independent)
@@ -23,3 +27,18 @@ def _kl_full_diagonal(q: MultivariateNormal, p: Independent) -> Tensor:
     quadratic = (variance + (q.loc - m).square()) / s.square()
     log_det = torch.log(torch.diagonal(q.scale_tril, dim1=-2, dim2=-1)).sum(-1)
     return 0.5 * (quadratic - 1 + 2 * torch.log(s)).sum(-1) - log_det
+
+
+@register_kl(Bit, Bit)
+def _kl_bit(q: Bit, p: Bit) -> Tensor:
+    r"""KL of one bit, from logits: σ(l_q)(l_q − l_p) + log(1 + e^{l_p}) − log(1 + e^{l_q}).
+
+    torch's formula for Bernoulli distributions does not broadcast [B, D] against a prior's [D].
+    """
+    return q.probs * (q.logits - p.logits) + F.softplus(p.logits) - F.softplus(q.logits)
+
+
+@register_kl(OneHot, OneHot)
+def _kl_one_hot(q: OneHot, p: OneHot) -> Tensor:
+    r"""KL(q ‖ p) = Σ_c q_c (log q_c − log p_c) of one categorical variable."""
+    return (q.mean * (q.logits - p.logits)).sum(-1)

@@ -1,10 +1,28 @@
 """Gradient estimators: they turn (model, x, objective) into a scalar whose value is the negative mean objective and
-whose gradient is an unbiased estimate of its gradient."""
+whose gradient is an unbiased estimate of its gradient, unless the estimator says that it is biased."""
 
 from elbox.estimators.analytic_kl import AnalyticKL
 from elbox.estimators.base import Estimate, Estimator
+from elbox.estimators.enumerated import Enumerated
 from elbox.estimators.path import Path
+from elbox.estimators.relax import REBAR, RELAX
+from elbox.estimators.relaxed import Relaxed
 from elbox.estimators.reparameterized import Reparameterized
-from elbox.estimators.score import Score
+from elbox.estimators.score import NVIL, VIMCO, Score
+from elbox.estimators.straight_through import StraightThrough
 
-__all__ = ["AnalyticKL", "Estimate", "Estimator", "Path", "Reparameterized", "Score"]
+__all__ = [
+    "NVIL",
+    "REBAR",
+    "RELAX",
+    "VIMCO",
+    "AnalyticKL",
+    "Enumerated",
+    "Estimate",
+    "Estimator",
+    "Path",
+    "Relaxed",
+    "Reparameterized",
+    "Score",
+    "StraightThrough",
+]

@@ -27,8 +27,17 @@ class Estimator(ABC):
     r"""Estimates the gradient of the mean of an objective over a batch.
 
     Subclasses choose how posterior samples are drawn and what is differentiated. The contract, tested for every legal
-    pair: `loss` equals −mean(objective), and E[∇ loss] = −∇ E[mean(objective)] for all parameters.
+    pair: `loss` equals −mean(objective), and E[∇ loss] = −∇ E[mean(objective)] for all parameters of the model, unless
+    the estimator is declared biased. Where an estimator is a module with parameters of its own (baselines, control
+    variates), their loss is part of `loss` with value 0, and reaches nothing else.
+
+    Attributes:
+        unbiased: Whether the gradient's expectation is that of the objective.
+        bias: Of what kind its bias is, in words; empty if there is none.
     """
+
+    unbiased: bool = True
+    bias: str = ""
 
     @property
     @abstractmethod
@@ -62,11 +71,19 @@ class Estimator(ABC):
         Raises:
             IncompatibleError: if the objective or the posterior does not fit this estimator.
         """
+        self.refuse(model, objective)
+        terms: Terms = model.terms(x, objective.samples, c=c, draw=self.draw)  # type: ignore[operator]
+        return self.estimate(objective, terms, progress)
+
+    def refuse(self, model: nn.Module, objective: Objective) -> None:
+        """Refuse an objective that does not fit this estimator or this model.
+
+        Raises:
+            IncompatibleError: naming both, and a pair that works.
+        """
         self.check(objective)
         if getattr(model, "deterministic", False) and objective.needs_density:
             raise IncompatibleError(
                 f"{type(objective).__name__} needs log q(z|x), and a deterministic posterior has no density; use "
                 "Distortion(), or a DiagonalNormal posterior"
             )
-        terms: Terms = model.terms(x, objective.samples, c=c, draw=self.draw)  # type: ignore[operator]
-        return self.estimate(objective, terms, progress)

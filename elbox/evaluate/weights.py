@@ -148,11 +148,14 @@ def with_rate(group: Group) -> Group:
 
 
 def _rate_per_dimension(group: Group) -> Tensor | None:
+    """[B, D]; the rate of a categorical variable is shared out evenly among the dimensions of its one-hot vector."""
     try:
         rate = wide(group.rate_per_dimension())
     except (IncompatibleError, NotImplementedError):
         return None
-    return rate if rate.dim() == 2 else rate.mean(0)
+    rate = rate if rate.dim() == 2 else rate.mean(0)
+    each = group.z.shape[-1] // rate.shape[-1]
+    return (rate / each).repeat_interleave(each, -1)
 
 
 def posterior_mean(q: Distribution) -> Tensor | None:

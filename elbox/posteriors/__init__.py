@@ -3,6 +3,8 @@
 Any `zuko.lazy.LazyDistribution` with x as its context (a conditional flow) is a posterior as it stands.
 """
 
+from elbox.posteriors.bernoulli_code import BernoulliCode
+from elbox.posteriors.categorical_code import CategoricalCode
 from elbox.posteriors.corrupted import Corrupted
 from elbox.posteriors.deterministic import Deterministic
 from elbox.posteriors.diagonal_normal import DiagonalNormal
@@ -10,4 +12,13 @@ from elbox.posteriors.factorized import Factorized
 from elbox.posteriors.full_normal import FullNormal
 from elbox.posteriors.full_student_t import FullStudentT
 
-__all__ = ["Corrupted", "Deterministic", "DiagonalNormal", "Factorized", "FullNormal", "FullStudentT"]
+__all__ = [
+    "BernoulliCode",
+    "CategoricalCode",
+    "Corrupted",
+    "Deterministic",
+    "DiagonalNormal",
+    "Factorized",
+    "FullNormal",
+    "FullStudentT",
+]

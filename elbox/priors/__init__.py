@@ -3,9 +3,18 @@
 Any `zuko.lazy.LazyDistribution` (a flow, a mixture) is a prior as it stands.
 """
 
+from elbox.priors.bernoulli_prior import BernoulliPrior
+from elbox.priors.categorical_prior import CategoricalPrior
 from elbox.priors.factorized import Factorized
 from elbox.priors.learned_normal import LearnedNormal
 from elbox.priors.normal_mixture import NormalMixture
 from elbox.priors.standard_normal import StandardNormal
 
-__all__ = ["Factorized", "LearnedNormal", "NormalMixture", "StandardNormal"]
+__all__ = [
+    "BernoulliPrior",
+    "CategoricalPrior",
+    "Factorized",
+    "LearnedNormal",
+    "NormalMixture",
+    "StandardNormal",
+]

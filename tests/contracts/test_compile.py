@@ -23,7 +23,7 @@ from elbox import (
     priors,
     recipes,
 )
-from elbox.estimators import AnalyticKL
+from elbox.estimators import AnalyticKL, Enumerated, StraightThrough
 from elbox.schedules import Linear
 from elbox.train.step import Step
 from tests.components import IMAGE, LATENT, decoder, encoder, example, make, of
@@ -36,6 +36,14 @@ def mixture() -> VAE:
         priors.NormalMixture(LATENT, components=3),
         likelihoods.Gaussian(decoder(5)),
         posteriors.FullNormal(encoder(2 + LATENT, LATENT), LATENT),
+    )
+
+
+def bits() -> VAE:
+    return VAE(
+        priors.BernoulliPrior(LATENT, learned=True),
+        likelihoods.Bernoulli(decoder(5)),
+        posteriors.BernoulliCode(encoder(LATENT), LATENT),
     )
 
 
@@ -53,6 +61,11 @@ STEPS: dict[str, Callable[[], tuple[Step, Tensor]]] = {
     "path, iwae": lambda: (Step(small(), IWAE(3), Path()), torch.rand(4, 5).round()),
     "path, renyi": lambda: (Step(mixture(), Renyi(0.5, 3), Path()), torch.rand(4, 5)),
     "score": lambda: (Step(small(), IWAE(3), Score()), torch.rand(4, 5).round()),
+    "score with a network": lambda: (step_of("recipes.nvil"), torch.rand(4, *IMAGE).round()),
+    "stand-in": lambda: (step_of("recipes.vimco"), torch.rand(4, *IMAGE).round()),
+    "relaxed": lambda: (step_of("recipes.gumbel_vae"), torch.rand(4, *IMAGE).round()),
+    "straight through": lambda: (Step(bits(), ELBO(), StraightThrough(0.5)), torch.rand(4, 5).round()),
+    "enumerated": lambda: (Step(bits(), ELBO(), Enumerated()), torch.rand(4, 5).round()),
     "denoising": lambda: (step_of("recipes.dae"), torch.rand(4, *IMAGE).round()),
     "convolutions": lambda: (step_of("recipes.conv_vae"), torch.rand(4, *IMAGE).round()),
 }

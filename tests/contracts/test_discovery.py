@@ -16,6 +16,7 @@ AXES = (
     "likelihoods",
     "objectives",
     "estimators",
+    "baselines",
     "nn",
     "schedules",
     "distributions",
@@ -23,6 +24,7 @@ AXES = (
 )
 NOT_COMPONENTS = {
     "estimators.Estimate": "the record that an estimator returns",
+    "baselines.Signal": "the record that a baseline returns",
     "schedules.value_at": "applies a schedule or a number",
     "distributions.soft_clip": "a function of a tensor",
     "recipes.RECIPES": "the table of recipes",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
-from elbox import DataSpec, Group, Recipe, Terms, likelihoods
+from elbox import DataSpec, Group, Recipe, Terms, draws, likelihoods
 from elbox.errors import IncompatibleError
 from elbox.likelihoods.base import DEFAULTS
 from elbox.nn import MLP, ConvDecoder
@@ -16,6 +17,12 @@ from tests.components import FEATURES, IMAGE, LATENT, LEVELS, event_of, make, of
 
 K, B = 4, 3
 WITHOUT_PARAMETERS = ("priors.StandardNormal", "nn.Standardize")
+DISCRETE = ("posteriors.BernoulliCode", "posteriors.CategoricalCode")
+
+
+def drawn(q: Distribution, samples: int) -> Tensor:
+    """Samples, with a gradient where there can be one."""
+    return q.rsample((samples,)) if q.has_rsample else q.sample((samples,))
 
 
 def inputs(name: str) -> Tensor:
@@ -45,10 +52,10 @@ def test_posterior(name: str) -> None:
     assert q.batch_shape == (B,)
     assert q.event_shape == (LATENT,)
     assert q.mean.shape == (B, LATENT)
-    z = q.rsample((K,))
+    z = drawn(q, K)
     assert z.shape == (K, B, LATENT)
     assert q.log_prob(z).shape == (K, B)
-    assert z.requires_grad
+    assert z.requires_grad == (name not in DISCRETE)
 
 
 @pytest.mark.parametrize("batch", [(), (B,), (K, B)])
@@ -138,7 +145,7 @@ def loss_of(name: str) -> tuple[nn.Module, Tensor]:
         return part, part().log_prob(torch.randn(K, LATENT)).sum()
     if name.startswith("posteriors."):
         q = part(inputs(name))
-        return part, q.log_prob(torch.randn(K, B, LATENT)).nan_to_num(0, 0, 0).sum() + q.rsample().square().sum()
+        return part, q.log_prob(torch.randn(K, B, LATENT)).nan_to_num(0, 0, 0).sum() + drawn(q, K).square().sum()
     if name.startswith("likelihoods."):
         p = part(inputs(name))
         return part, p.log_prob(p.sample()).sum()
@@ -170,12 +177,13 @@ def test_every_element_of_a_prior_is_learned(name: str) -> None:
 def test_model_of_recipe(name: str) -> None:
     """terms, encode, decode, reconstruct, sample and log_prob have the documented shapes."""
     model, x = make(name).model, inputs(name)
-    terms = model.terms(x, samples=K)
+    latent = LATENT if model.prior is None else model.prior().event_shape[0]
+    terms = model.terms(x, samples=K, draw=draws.sample)
     assert terms.log_px.shape == terms.log_w.shape == (K, B)
     assert terms.elbo.shape == terms.rate.shape == terms.distortion.shape == (B,)
-    assert terms.groups["z"].z.shape == (K, B, LATENT)
+    assert terms.groups["z"].z.shape == (K, B, latent)
     assert model.encode(x).batch_shape == (B,)
-    assert model.decode(torch.randn(2, B, LATENT)).event_shape == IMAGE
+    assert model.decode(torch.randn(2, B, latent)).event_shape == IMAGE
     assert model.reconstruct(x).shape == (B, *IMAGE)
     if model.prior is not None:
         assert model.sample(7).shape == model.sample(7, mean=True).shape == (7, *IMAGE)

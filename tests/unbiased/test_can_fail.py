@@ -40,7 +40,7 @@ class UnstoppedDReG(Scaled):
 class OwnBaseline(Score):
     """A baseline that depends on the sample itself: the mean of all K."""
 
-    def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
+    def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float, x: Any = None) -> Estimate:
         value = objective(terms, progress)
         log_q = sum(g.log_qz for g in terms.groups.values())
         weighted = ((terms.log_w - terms.log_w.mean(0)).detach() * (log_q - log_q.detach())).mean(0)
@@ -50,7 +50,7 @@ class OwnBaseline(Score):
 class LogWeightScore(Score):
     """Log-weights in the place of the objective, as in REINFORCE for the plain ELBO."""
 
-    def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
+    def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float, x: Any = None) -> Estimate:
         value = objective(terms, progress)
         log_q, log_w = sum(g.log_qz for g in terms.groups.values()), terms.log_w.detach()
         others = (log_w.sum(0) - log_w) / (len(log_w) - 1)
@@ -61,7 +61,7 @@ class LogWeightScore(Score):
 class ScoreWithoutScore(Score):
     """Samples without gradients and no score term: the posterior learns from log q alone."""
 
-    def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
+    def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float, x: Any = None) -> Estimate:
         value = objective(terms, progress)
         return Estimate(-value.mean(), value, terms)
 

@@ -1,0 +1,48 @@
+"""What the estimators for discrete codes share."""
+
+from __future__ import annotations
+
+__all__ = ["Encoded", "closed_form"]
+
+from typing import Any
+
+from torch import nn
+
+from elbox.distributions import Code
+from elbox.errors import IncompatibleError
+from elbox.terms import Group, Terms
+
+
+class Encoded:
+    """The distribution q(z|x) over codes, encoded once for one and the same context.
+
+    Arguments:
+        estimator: Name of the estimator that asks, for its error.
+    """
+
+    def __init__(self, estimator: str) -> None:
+        self.estimator = estimator
+        self.known: tuple[Any, Any] = (None, None)
+
+    def __call__(self, posterior: nn.Module, context: Any) -> Any:
+        if self.known[0] is not context:
+            self.known = (context, posterior(context))
+        q = self.known[1]
+        if not isinstance(q, Code):
+            raise IncompatibleError(
+                f"{self.estimator}() needs a posterior over discrete codes, got {type(posterior).__name__} "
+                f"({type(q).__name__}); use BernoulliCode or CategoricalCode, or Reparameterized()"
+            )
+        return q
+
+
+def closed_form(terms: Terms) -> Terms:
+    """The terms with the rate of each group in closed form, where there is one."""
+    return Terms(terms.log_px, {name: _with_kl(group) for name, group in terms.groups.items()})
+
+
+def _with_kl(group: Group) -> Group:
+    try:
+        return group.with_kl()
+    except NotImplementedError:
+        return group

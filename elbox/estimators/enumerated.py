@@ -1,0 +1,92 @@
+"""The exact expectation over all codes."""
+
+from __future__ import annotations
+
+__all__ = ["Enumerated"]
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from elbox import draws
+from elbox.errors import IncompatibleError
+from elbox.estimators.base import Estimate, Estimator
+from elbox.estimators.codes import Encoded
+from elbox.objectives import Objective
+from elbox.parts import part
+from elbox.terms import Group, Terms
+
+
+@part
+class Enumerated(Estimator):
+    r"""E_q[log p(x|z)] = Σ_z q(z|x) log p(x|z) and KL(q ‖ p) = Σ_z q(z|x) log q(z|x)/p(z), over all codes z.
+
+    Nothing is drawn, so the gradient has no variance. A batch of B examples costs N·B evaluations of the likelihood for
+    N codes. Fits objectives that see the latent variables only through distortion and rate; `samples` is ignored.
+
+    Reference: Titsias & Lázaro-Gredilla (2015), *Local expectation gradients for black box variational inference* (who
+    enumerate one variable at a time).
+
+    Arguments:
+        limit: Largest number of codes N.
+
+    Raises:
+        IncompatibleError: if the objective needs importance weights, or there are too many codes.
+
+    Example:
+        >>> import torch, elbox
+        >>> from elbox.nn import MLP
+        >>> model = elbox.VAE(elbox.priors.BernoulliPrior(3), elbox.likelihoods.Bernoulli(MLP(3, [], 5)),
+        ...                   elbox.posteriors.BernoulliCode(MLP(5, [], 3), 3))
+        >>> Enumerated()(model, torch.ones(2, 5), elbox.ELBO()).terms.log_px.shape
+        torch.Size([1, 2])
+    """
+
+    def __init__(self, limit: int = 1024) -> None:
+        self.limit = limit
+
+    @property
+    def draw(self) -> draws.DrawFunction:
+        encoded = Encoded("Enumerated")
+
+        def every(posterior: nn.Module, context: Any, samples: int) -> draws.Draw:
+            q = encoded(posterior, context)
+            if q.size > self.limit:
+                raise IncompatibleError(
+                    f"Enumerated() sums over at most {self.limit} codes, got a {type(posterior).__name__} posterior "
+                    f"with {q.size}; use Score() with samples=2 or more, or fewer latent variables"
+                )
+            z = q.codes()[:, None].expand(-1, *q.batch_shape, -1)
+            return draws.Draw(z, q.log_prob(z), q)
+
+        return every
+
+    def check(self, objective: Objective) -> None:
+        if not objective.uses_rate:
+            raise IncompatibleError(
+                f"Enumerated needs an objective of distortion and rate, and {type(objective).__name__} is one of "
+                "importance weights; use Score() with samples=2 or more, or Enumerated() with ELBO()"
+            )
+
+    def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
+        if len(terms.groups) > 1:
+            raise IncompatibleError(
+                f"Enumerated sums over the codes of one group of latent variables, got {len(terms.groups)}; use Score()"
+            )
+        ((name, group),) = terms.groups.items()
+        weight = group.log_qz.exp()  # q(z|x), [N, B]
+        exact = Terms(_mean(weight, terms.log_px), {name: _expected(group, weight)})
+        value = objective(exact, progress)
+        return Estimate(-value.mean(), value, exact)
+
+
+def _expected(group: Group, weight: Tensor) -> Group:
+    """The group with E_q[z] for z, and with the expectations of its log-probabilities."""
+    log_pz, log_qz = _mean(weight, group.log_pz), _mean(weight, group.log_qz)
+    z = (weight[..., None] * group.z).sum(0, keepdim=True)
+    return replace(group, z=z, log_pz=log_pz, log_qz=log_qz, kl=(log_qz - log_pz)[0])
+
+
+def _mean(weight: Tensor, t: Tensor) -> Tensor:
+    return (weight * t).sum(0, keepdim=True)
