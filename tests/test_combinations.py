@@ -1,4 +1,4 @@
-"""Every prior × posterior × objective × estimator, and every likelihood: a training step, or an error with a way out."""
+"""Every combination of the axes: a training step, or an error with a way out."""
 
 from __future__ import annotations
 

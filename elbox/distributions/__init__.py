@@ -5,18 +5,15 @@ from elbox.distributions import kl as kl  # registers its divergences with torch
 from elbox.distributions import kl_families as kl_families
 from elbox.distributions.beta import Beta
 from elbox.distributions.bits import Bits
-from elbox.distributions.bounded import Triangular
-from elbox.distributions.bounded import Uniform
+from elbox.distributions.bounded import Triangular, Uniform
 from elbox.distributions.code import Code
 from elbox.distributions.continuous_bernoulli import ContinuousBernoulli
 from elbox.distributions.delta import Delta
 from elbox.distributions.discretized_logistic import DiscretizedLogistic
 from elbox.distributions.logistic import Logistic
 from elbox.distributions.multinomial import Multinomial
-from elbox.distributions.negative_binomial import NegativeBinomial
-from elbox.distributions.negative_binomial import ZeroInflatedNegativeBinomial
-from elbox.distributions.normal import diagonal_normal
-from elbox.distributions.normal import soft_clip
+from elbox.distributions.negative_binomial import NegativeBinomial, ZeroInflatedNegativeBinomial
+from elbox.distributions.normal import diagonal_normal, soft_clip
 from elbox.distributions.one_hots import OneHots
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.rgb_logistic_mixture import RGBLogisticMixture

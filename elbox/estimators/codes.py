@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Encoded", "closed_form"]
 
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -38,7 +39,7 @@ class Encoded:
 
 def closed_form(terms: Terms) -> Terms:
     """The terms with the rate of each group in closed form, where there is one."""
-    return Terms(terms.log_px, {name: _with_kl(group) for name, group in terms.groups.items()})
+    return replace(terms, groups={name: _with_kl(group) for name, group in terms.groups.items()})
 
 
 def _with_kl(group: Group) -> Group:

@@ -1,7 +1,7 @@
 """Variance on the toy problem of the REBAR paper, with one bit and with three: RELAX ≤ REBAR ≤ NVIL ≤ REINFORCE.
 
-Both REBAR and NVIL have a learned baseline, as in the paper; RELAX's surrogate sees the input and needs none. For one bit
-some constant baseline leaves no variance at all, which REBAR and RELAX find and NVIL, which learns the mean, does not.
+Both REBAR and NVIL have a learned baseline, as in the paper; RELAX's surrogate sees the input and needs none. For one
+bit some constant baseline leaves no variance at all, which REBAR and RELAX find and NVIL, which learns the mean, does not.
 Without a baseline, REBAR can be no better than REINFORCE: the relaxed parabola is close to the bits' values only there.
 """
 
