@@ -111,12 +111,16 @@ def _arguments(given: list[str] | None = None) -> argparse.Namespace:
     nats = commands.add_parser("nats", help="seconds of training to a test NLL")
     nats.add_argument("--contenders", nargs="+", default=["jax", "elbox"], choices=["jax", "elbox"])
     nats.add_argument("--at", nargs="+", type=int, default=[40, 121, 364], help="passes after which NLL is measured")
-    nats.add_argument("--set", nargs="*", action="extend", default=[], metavar="NAME=VALUE", help="settings of elbox.Training")
+    nats.add_argument(
+        "--set", nargs="*", action="extend", default=[], metavar="NAME=VALUE", help="settings of elbox.Training"
+    )
     nats.add_argument("--samples", type=int, default=5000)
     nats.add_argument("--images", type=int, default=2000)
     run = commands.add_parser("speedrun", help="one try at reaching a test NLL soonest")
     run.add_argument("--recipe", default="vae")
-    run.add_argument("--set", nargs="*", action="extend", default=[], metavar="NAME=VALUE", help="as those of elbox fit")
+    run.add_argument(
+        "--set", nargs="*", action="extend", default=[], metavar="NAME=VALUE", help="as those of elbox fit"
+    )
     run.add_argument("--epochs", type=int, required=True)
     run.add_argument("--batch-size", type=int, default=128)
     run.add_argument("--lr", type=float, default=1e-3)
