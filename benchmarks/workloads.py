@@ -47,12 +47,18 @@ class Workload:
 
 
 BURDA = {"latent": 50, "hidden": (200, 200)}
+PLAIN = {"warmup": 0.0}  # the contenders weigh the rate fully from the first step
 TRAINING = {
     w.name: w
     for w in (
-        Workload("A", "MLP 784-400-20, ReLU, batch 128, K = 1", "vae"),
+        Workload("A", "MLP 784-400-20, ReLU, batch 128, K = 1", "vae", PLAIN | {"activation": nn.ReLU}),
         Workload(
-            "B", "Burda 200-200-50, tanh, batch 20, K = 1", "vae", BURDA | {"activation": nn.Tanh}, batch=20, steps=2500
+            "B",
+            "Burda 200-200-50, tanh, batch 20, K = 1",
+            "vae",
+            BURDA | PLAIN | {"activation": nn.Tanh},
+            batch=20,
+            steps=2500,
         ),
         Workload(
             "C",
@@ -63,7 +69,7 @@ TRAINING = {
             samples=50,
             steps=100,
         ),
-        Workload("D", "convolutional VAE, 28×28, batch 128, K = 1", "conv_vae", steps=40),
+        Workload("D", "convolutional VAE, 28×28, batch 128, K = 1", "conv_vae", PLAIN, steps=40),
     )
 }
 

@@ -25,7 +25,9 @@ def main(arguments: list[str]) -> None:
     start, rows, curves = time.perf_counter(), [], {}
     data = elbox.load("mnist", binarise="dynamic")
     for latent in options.latent:
-        made = elbox.recipes.vae(data.spec, latent=latent, hidden=(500,), activation=Tanh, seed=options.seed)
+        made = elbox.recipes.vae(
+            data.spec, latent=latent, hidden=(500,), activation=Tanh, warmup=0.0, seed=options.seed
+        )
         if options.init == "paper":
             small_weights(made.model, options.seed)
         training = elbox.Training(

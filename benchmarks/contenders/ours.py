@@ -51,7 +51,10 @@ def train(problem: Problem, gate: Gate, *, usual: bool = False, **settings: Any)
         recipe = replace(recipe, estimator=elbox.Reparameterized())
     step = Step(recipe.model, recipe.objective, recipe.estimator)
     training = elbox.Training(
-        epochs=max(1, LONG // work.steps), batch_size=work.batch, seed=problem.seed, **{"device": "cpu"} | settings
+        epochs=max(1, LONG // work.steps),
+        batch_size=work.batch,
+        seed=problem.seed,
+        **{"device": "cpu", "lr": 1e-3, "schedule": "constant"} | settings,
     )
     train_step(step, torch.from_numpy(problem.x), training, observer=_AtEpochs(gate, recipe))
 

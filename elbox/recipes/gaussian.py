@@ -27,9 +27,9 @@ def vae(
     data: DataSpec,
     latent: int = 20,
     hidden: Sequence[int] = (400,),
-    activation: type[nn.Module] = nn.ReLU,
+    activation: type[nn.Module] = nn.SiLU,
     likelihood: type[Likelihood] | None = None,
-    warmup: float = 0.0,
+    warmup: float = 0.1,
 ) -> Recipe:
     r"""The variational autoencoder of Kingma & Welling (2014), with MLPs: 784-400-20 on MNIST.
 
@@ -42,7 +42,8 @@ def vae(
         hidden: Widths of the encoder's hidden layers; the decoder mirrors them.
         activation: Non-linearity.
         likelihood: Class of the likelihood; None takes the default for the kind of data.
-        warmup: Fraction of the run over which the rate's weight rises from 0 to 1; 0 for none.
+        warmup: Fraction of the run over which the rate's weight rises from 0 to 1; 0 for none. Without it deep
+            decoders may learn to ignore z in the first steps, and never recover (Sønderby et al., 2016).
 
     Example:
         >>> import elbox
@@ -64,7 +65,7 @@ def conv_vae(
     latent: int = 20,
     channels: Sequence[int] = (32, 64),
     likelihood: type[Likelihood] | None = None,
-    warmup: float = 0.0,
+    warmup: float = 0.1,
 ) -> Recipe:
     r"""A convolutional VAE for images of any size ≥ 8: strided encoder, residual bilinearly up-sampling decoder.
 
@@ -75,7 +76,8 @@ def conv_vae(
         latent: Dimension of z.
         channels: Number of feature maps after each halving.
         likelihood: Class of the likelihood; None takes the default for the kind of data.
-        warmup: Fraction of the run over which the rate's weight rises from 0 to 1; 0 for none.
+        warmup: Fraction of the run over which the rate's weight rises from 0 to 1; 0 for none. Without it deep
+            decoders may learn to ignore z in the first steps, and never recover (Sønderby et al., 2016).
 
     Example:
         >>> import elbox
@@ -97,7 +99,7 @@ def beta_vae(
     latent: int = 16,
     beta: float | Schedule = 4.0,
     hidden: Sequence[int] = (400,),
-    activation: type[nn.Module] = nn.ReLU,
+    activation: type[nn.Module] = nn.SiLU,
     likelihood: type[Likelihood] | None = None,
 ) -> Recipe:
     r"""β-VAE (Higgins et al., 2017, eq. 4): the ELBO with the rate weighted by β.
@@ -123,7 +125,7 @@ def vae_full_covariance(
     data: DataSpec,
     latent: int = 20,
     hidden: Sequence[int] = (400,),
-    activation: type[nn.Module] = nn.ReLU,
+    activation: type[nn.Module] = nn.SiLU,
     likelihood: type[Likelihood] | None = None,
 ) -> Recipe:
     r"""A VAE whose posterior has a full covariance matrix, q(z|x) = N(μ, LLᵀ) (Kingma & Welling, 2019, §2.5.1).

@@ -58,10 +58,10 @@ class Training:
 
     epochs: int | None = None
     batch_size: int = 128
-    lr: float = 1e-3
+    lr: float = 3e-3
     optimizer: str = "adam"
     eps: float | None = None
-    schedule: str = "constant"
+    schedule: str = "cosine"
     clip: float | None = None
     ema: float | None = None
     patience: int | None = None

@@ -293,7 +293,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "unknown setting": (
         lambda: recipes.vae(spec(), latents=3),
         SettingError,
-        "got the setting 'latents' for the recipe vae; expected one of latent=20, hidden=400, activation=ReLU",
+        "got the setting 'latents' for the recipe vae; expected one of latent=20, hidden=400, activation=SiLU",
     ),
     "unknown recipe": (
         lambda: Recipe.from_json({"recipe": "vq_vae", "settings": {}}, spec()),

@@ -128,7 +128,7 @@ def test_what_was_trained_is_told():
     _, read = of("vae")
     for words in (
         "vae on digits", "1437 train, 180 validation, 180 test", "12 epochs", "AnalyticKL", "latent = 2",
-        "StandardNormal prior × DiscretizedLogistic likelihood × DiagonalNormal posterior", "learning rate 0.001",
+        "StandardNormal prior × DiscretizedLogistic likelihood × DiagonalNormal posterior", "learning rate 0.003",
         "0 for everything random", torch.__version__, f"elbox {elbox.__version__}", "precision 32", "device cpu",
         "not compiled: as asked",
     ):  # fmt: skip

@@ -47,7 +47,7 @@ SMALL, LARGE = Cost(1_000_000, 100, 100_000), Cost(10**9, 100, 100_000)
         ({"checkpoint_seconds": float("inf")}, "got checkpoint_seconds=inf"),
         (
             {"momentum": 0.9},
-            "unknown training settings momentum; expected some of epochs=None, batch_size=128, lr=0.001",
+            "unknown training settings momentum; expected some of epochs=None, batch_size=128, lr=0.003",
         ),
     ],
 )
