@@ -98,7 +98,7 @@ def open_examples(
     def layout(x: np.ndarray) -> np.ndarray:
         return _shaped(x if order is None else x[:, order], spec, where)
 
-    layout(np.broadcast_to(np.uint8(0), source.shape))  # refuses rows of the wrong shape
+    layout(np.broadcast_to(source.dtype.type(0), source.shape))  # refuses rows of the wrong shape
     if isinstance(source, ImageFolder):
         source.warn()
     return _looked_at(source, layout, spec, where, protocol or Protocol())

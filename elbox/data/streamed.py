@@ -59,7 +59,7 @@ def build_streamed(source: Source, record: dict[str, Any]) -> Data:
     """
     options, where = record["options"], source.where
     layout = partial(as_rows, where=where, kind=options.get("kind"))
-    event = layout(np.broadcast_to(np.uint8(0), source.shape)).shape[1:]  # refuses an empty source, too
+    event = layout(np.broadcast_to(source.dtype.type(0), source.shape)).shape[1:]  # refuses an empty source, too
     if isinstance(source, ImageFolder):
         source.warn()
     row_bytes = math.prod(event) * min(source.dtype.itemsize, 4)

@@ -26,7 +26,7 @@ class Beta(Distribution):
     one step of the floating-point type.
 
     torch's `Beta` counts 0 and 1 as possible, subtracts logarithms of gamma functions that agree in all digits once
-    α + β is large, and where α and β are tiny draws ½ in place of the ends (pytorch issue 15738).
+    α + β is large, and where both are tiny draws values near ½ in place of the ends (pytorch issue 15738).
 
     Reference: Johnson, Kotz & Balakrishnan (1995), *Continuous univariate distributions 2*, ch. 25.
 

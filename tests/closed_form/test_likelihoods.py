@@ -323,7 +323,7 @@ def test_laplace_student_and_log_normal_are_those_of_scipy() -> None:
 
 @pytest.mark.parametrize("df", [1.5, 5.0, 300.0, 1e5])
 def test_student_t_in_single_precision(df: float) -> None:
-    """Within 2e-5 of scipy; and the normal distribution, as ν → ∞, where lgamma differs from itself by 0.05."""
+    """Within 2e-5 of scipy; and the normal distribution, as ν → ∞, where torch's own is off by 0.02."""
     t = torch.linspace(-6, 6, 25)
     p = distributions.StudentT(torch.tensor(df), torch.tensor(0.0), torch.tensor(1.0))
     torch.testing.assert_close(p.log_prob(t).double(), torch.tensor(stats.t.logpdf(t.double(), df)), atol=2e-5, rtol=0)

@@ -116,7 +116,7 @@ def test_rescaled_data_lose_the_logarithm_of_the_scale() -> None:
 
 
 def test_a_run_ends_where_a_learned_variance_ends(tmp_path) -> None:
-    """Evaluation of a σ-VAE after training agrees with its last training bounds, and has the σ of its errors."""
+    """What is remembered is the mean squared error at samples of z; evaluation does not depend on the batch."""
     torch.manual_seed(0)
     x = torch.randn(2000, 1) @ torch.randn(1, 6) + 0.3 * torch.randn(2000, 6)
     data = from_array(x)

@@ -88,6 +88,7 @@ SOURCES: dict[str, tuple[Callable[[Path], Path], dict[str, object]]] = {
     "unit as asked": (npy(RNG.random((300, 4, 4))), {"kind": "unit"}),
     "positive as asked": (npy(RNG.exponential(size=(300, 4))), {"kind": "positive"}),
     "complex": (npy((RNG.normal(size=(300, 4)) + 1j * RNG.normal(size=(300, 4))).astype(np.complex64)), {}),
+    "complex pictures": (npy(RNG.normal(size=(300, 4, 3)) + 1j * RNG.normal(size=(300, 4, 3))), {}),
     "complex parts": (npy(RNG.normal(size=(300, 2, 4))), {"kind": "complex"}),
     "booleans": (npy(RNG.random((300, 5)) < 0.3), {}),
     "few rows": (npy(GREY[:7]), {}),
