@@ -70,7 +70,7 @@ def test_bias_of_relaxation_falls_with_the_temperature_and_its_variance_rises() 
     spread = [toy.draws(Relaxed(t), THETA, T).var().item() for t in temperatures]
     assert bias == sorted(bias, reverse=True)
     assert spread == sorted(spread)
-    assert bias[-1] < 0.1 * bias[0]
+    assert bias[-1] < 0.2 * bias[0]
     assert spread[-1] > 3 * spread[0]
 
 
