@@ -77,7 +77,7 @@ def model(q: Family, p: Family, latent: int = 1) -> VAE:
     net = MLP(2 * size if q is VonMises else size, [3], FEATURES, nn.Tanh)
     likelihood = Gaussian(Angles(net) if q is VonMises else net, offset=0.2, scale=1.3)
     posterior = Factorized(encoder(*Factorized.output_shape(size, q)), size, q)
-    return VAE(shaken(Prior(size, p, learned=True), 0.3), shaken(likelihood, 0.5), shaken(posterior))
+    return VAE(shaken(Prior(size, p, learned=True), 0.7), shaken(likelihood, 0.5), shaken(posterior))
 
 
 # ── exact gradients ──────────────────────────────────────────────────────────────────────────────────────────────────
