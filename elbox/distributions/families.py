@@ -13,7 +13,7 @@ from __future__ import annotations
 __all__ = ["FAMILIES", "Parameter", "parameters", "product"]
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -138,5 +138,6 @@ def product(family: type[Distribution], values: Mapping[str, Tensor]) -> Distrib
         >>> product(Gamma, {"concentration": torch.ones(3, 2), "rate": torch.ones(2)}).event_shape
         torch.Size([2])
     """
-    one = family(**values)
+    make: Callable[..., Distribution] = family
+    one = make(**values)
     return one if one.event_shape else Independent(one, 1, validate_args=False)

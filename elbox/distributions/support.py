@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = ["Support", "centre", "check_rate", "moves", "support"]
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.distributions import (
@@ -76,7 +76,7 @@ def support(d: Distribution) -> Support | None:
         an interval of the real line that moves
     """
     try:
-        region = d.support
+        region: Any = d.support
     except NotImplementedError:  # a flow
         return None
     while hasattr(region, "base_constraint"):  # of independent dimensions, or of a mixture

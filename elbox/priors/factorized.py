@@ -5,11 +5,11 @@ from __future__ import annotations
 __all__ = ["Factorized"]
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Laplace
+from torch.distributions import Distribution, Laplace, constraints
 from zuko.lazy import LazyDistribution
 
 from elbox.distributions.families import Parameter, parameters, product
@@ -57,13 +57,13 @@ class Factorized(LazyDistribution):
     ) -> None:
         super().__init__()
         self.latent, self.family, self.learned = latent, family, learned
-        known = parameters(family)
+        known, cls = parameters(family), cast(Any, family)  # whose constraints mypy takes for a property
         for name in values:
             if name not in known:
                 raise SettingError(f"got {name}=… for {family.__name__}; expected some of {', '.join(known)}")
         for name, parameter in known.items():
             start = _start(name, parameter, values.get(name), latent)
-            natural = family.arg_constraints[name]
+            natural: constraints.Constraint = cls.arg_constraints[name]
             if not bool(natural.check(start).all()):
                 raise SettingError(f"got {name}={values[name]} for {family.__name__}; expected values in {natural}")
             if learned:
