@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from elbox.draws import DrawFunction
+from elbox.draws import Draw, DrawFunction, again
 from elbox.errors import IncompatibleError
 from elbox.objectives import Objective
+from elbox.objectives.split import check_fits_model
+from elbox.players import aside, frozen
 from elbox.terms import Terms
 
 
@@ -27,8 +29,13 @@ class Estimator(ABC):
     r"""Estimates the gradient of the mean of an objective over a batch.
 
     Subclasses choose how posterior samples are drawn and what is differentiated. The contract, tested for every legal
-    pair: `loss` equals −mean(objective), and E[∇ loss] = −∇ E[mean(objective)] for all parameters.
+    pair: `loss` equals −mean(objective) and, if it is `unbiased`, E[∇ loss] = −∇ E[mean(objective)] for all parameters.
+
+    Attributes:
+        unbiased: Whether the gradient is that of the objective in expectation; the class says how far it is off if not.
     """
+
+    unbiased: bool = True
 
     @property
     @abstractmethod
@@ -63,10 +70,24 @@ class Estimator(ABC):
             IncompatibleError: if the objective or the posterior does not fit this estimator.
         """
         self.check(objective)
+        check_fits_model(objective)
         if getattr(model, "deterministic", False) and objective.needs_density:
             raise IncompatibleError(
                 f"{type(objective).__name__} needs log q(z|x), and a deterministic posterior has no density; use "
                 "Distortion(), or a DiagonalNormal posterior"
             )
-        terms: Terms = model.terms(x, objective.samples, c=c, draw=self.draw)  # type: ignore[operator]
-        return self.estimate(objective, terms, progress)
+        generative, inference = objective.pair
+        if generative is inference:
+            return self.estimate(objective, _terms(model, x, objective, self.draw, c), progress)
+        posterior: nn.Module = model.posterior  # type: ignore[assignment]
+        with frozen(model, but=posterior):
+            terms = _terms(model, x, inference, self.draw, c)
+            other = self.estimate(inference, terms, progress)
+        drawn = [Draw(group.z, group.log_qz, group.posterior) for group in terms.groups.values()]
+        with frozen(posterior):
+            own = self.estimate(generative, _terms(model, x, generative, again(drawn), c), progress)
+        return own._replace(loss=own.loss + aside(other.loss))
+
+
+def _terms(model: nn.Module, x: Tensor, objective: Objective, draw: DrawFunction, c: Any) -> Terms:
+    return model.terms(x, objective.samples, c=c, draw=draw)  # type: ignore[operator, no-any-return]

@@ -57,7 +57,7 @@ class Score(Estimator):
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
         value = objective(terms, progress)  # F, [B]
         with torch.no_grad():
-            others = objective(terms.leave_one_out(), progress).unflatten(0, terms.log_px.shape)  # F_{-k}, [K, B]
+            others = objective.leave_one_out(terms, progress)  # F_{-k}, [K, B]
         log_q = torch.stack([group.log_qz for group in terms.groups.values()]).sum(0)
         weighted = ((value.detach() - others) * (log_q - log_q.detach())).sum(0)  # value 0, gradient of the score
         return Estimate(-(value + weighted).mean(), value, terms)

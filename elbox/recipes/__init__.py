@@ -3,18 +3,27 @@
 from elbox.recipes.autoencoders import ae, dae
 from elbox.recipes.base import RECIPES, Recipe, recipe
 from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full_covariance
-from elbox.recipes.importance import iwae
+from elbox.recipes.importance import ciwae, iwae, miwae, piwae, renyi_vae, tvo
+from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
 
 __all__ = [
     "RECIPES",
     "Recipe",
     "ae",
+    "annealed_vae",
     "beta_vae",
+    "ciwae",
     "conv_vae",
+    "cyclical_vae",
     "dae",
+    "free_bits_vae",
     "iwae",
     "linear_vae",
+    "miwae",
+    "piwae",
     "recipe",
+    "renyi_vae",
+    "tvo",
     "vae",
     "vae_full_covariance",
 ]

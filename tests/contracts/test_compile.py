@@ -19,11 +19,12 @@ from elbox import (
     Reparameterized,
     Score,
     likelihoods,
+    objectives,
     posteriors,
     priors,
     recipes,
 )
-from elbox.estimators import AnalyticKL
+from elbox.estimators import AnalyticKL, Covariance
 from elbox.schedules import Linear
 from elbox.train.step import Step
 from tests.components import IMAGE, LATENT, LEVELS, decoder, encoder, make, of
@@ -52,6 +53,10 @@ STEPS: dict[str, Callable[[], tuple[Step, Tensor]]] = {
     "path, elbo": lambda: (Step(mixture(), ELBO(), Path()), torch.rand(4, 5)),
     "path, iwae": lambda: (Step(small(), IWAE(3), Path()), torch.rand(4, 5).round()),
     "path, renyi": lambda: (Step(mixture(), Renyi(0.5, 3), Path()), torch.rand(4, 5)),
+    "path, piwae": lambda: (Step(small(), objectives.PIWAE(2, 2), Path()), torch.rand(4, 5).round()),
+    "path, tvo": lambda: (Step(mixture(), objectives.TVO(3, 3), Path()), torch.rand(4, 5)),
+    "covariance": lambda: (Step(small(), objectives.TVO(3, 3), Covariance()), torch.rand(4, 5).round()),
+    "score, miwae": lambda: (Step(small(), objectives.MIWAE(2, 2), Score()), torch.rand(4, 5).round()),
     "score": lambda: (Step(small(), IWAE(3), Score()), torch.rand(4, 5).round()),
     "denoising": lambda: (step_of("recipes.dae"), torch.rand(4, *IMAGE).round()),
     "convolutions": lambda: (step_of("recipes.conv_vae"), torch.rand(4, *IMAGE).round()),
