@@ -104,8 +104,14 @@ def test_samples_are_drawn_once() -> None:
     torch.testing.assert_close(estimate.objective, IWAE(4)(vae.terms(batch(), 4)))
 
 
-@pytest.mark.parametrize("objective", [PIWAE(2, 2), Split(IWAE(4), CUBO(2.0, 4))], ids=["PIWAE", "CUBO"])
-@pytest.mark.parametrize("how", [Path(), Score()], ids=["Path", "Score"])
+@pytest.mark.parametrize(
+    ("objective", "how"),
+    [
+        pytest.param(PIWAE(2, 2), Path(), id="PIWAE-Path"),
+        pytest.param(PIWAE(2, 2), Score(), id="PIWAE-Score", marks=pytest.mark.slow),
+        pytest.param(Split(IWAE(4), CUBO(2.0, 4)), Path(), id="CUBO-Path", marks=pytest.mark.slow),
+    ],
+)
 def test_players_train_together_eagerly_and_recorded(how: Estimator, objective: Objective) -> None:
     """The step with two players is recorded and compiled like any other, and ends where the eager one does."""
     x, ends = torch.randn(48, 3), []

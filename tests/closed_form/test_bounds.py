@@ -229,10 +229,10 @@ def test_with_the_true_posterior_every_bound_is_the_evidence(posterior: str) -> 
         torch.testing.assert_close(sign * objective(model.terms(x, samples=4)), evidence(model, x))
 
 
-def repeated(objective: Objective, n: int = 4000, b: int = 4) -> tuple[Tensor, Tensor]:
+def repeated(objective: Objective, n: int = 4000, b: int = 4, off: float = 0.15) -> tuple[Tensor, Tensor]:
     """The bound of n draws for b examples under a posterior that is off, [n, b], and the exact evidence [b]."""
     torch.manual_seed(1)
-    model, x = linear_gaussian("full", exact=False, off=0.15), data(b)
+    model, x = linear_gaussian("full", exact=False, off=off), data(b)
     value = objective(model.terms(x.repeat_interleave(n, 0), samples=objective.samples)).detach()
     return value.unflatten(0, (b, n)).T, evidence(model, x)
 
@@ -288,13 +288,13 @@ def exact_cubo(model: VAE, x: Tensor, order: float) -> Tensor:
 def test_what_of_cubo_is_an_upper_bound(order: float) -> None:
     """CUBO_n itself is; (1/K) Σ wⁿ is in expectation, for every K; its logarithm is not: for K = 1 it is the ELBO."""
     torch.manual_seed(1)
-    model, x = linear_gaussian("full", exact=False, off=0.15), data(4)
+    model, x = linear_gaussian("full", exact=False, off=0.05), data(4)  # nearer: high powers of weights vary a lot
     exact = exact_cubo(model, x, order)
     assert (exact > evidence(model, x) + 1e-3).all()
     assert (exact_cubo(model, x, order + 1) > exact).all()
     for k in (1, 4):
         objective = CUBO(order, k)
-        values, log_p = repeated(objective, n=20_000)
+        values, log_p = repeated(objective, n=20_000, off=0.05)
         power = (-order * (values + exact)).exp()  # (1/K) Σ wⁿ / exp(n CUBO_n), of expectation 1
         assert ((power.mean(0) - 1).abs() < 4 * se(power)).all()
         assert (-values.mean(0) < exact - 3 * se(values)).all()
@@ -305,14 +305,14 @@ def test_what_of_cubo_is_an_upper_bound(order: float) -> None:
 def test_evaluation_brackets_the_evidence() -> None:
     """log-likelihood ≤ log p(x) ≤ CUBO_2 with many samples; the estimate is that of the objective, on its samples."""
     torch.manual_seed(1)
-    model, x = linear_gaussian("full", exact=False, off=0.15), data(4)
+    model, x = linear_gaussian("full", exact=False, off=0.05), data(4)
     result = evaluate(model, x, samples=20_000)
     assert result.log_likelihood is not None
     upper = result.cubo()
     assert upper is not None
     exact = evidence(model, x).mean().item()
     assert abs(upper.mean - exact_cubo(model, x, 2.0).mean().item()) < 0.02
-    assert result.log_likelihood.mean - 0.005 < exact < upper.mean - 0.005
+    assert abs(result.log_likelihood.mean - exact) < 0.02 < upper.mean - exact
     one = evaluate(model, x, samples=1)
     assert one.cubo() == one.log_likelihood
     assert type(result).from_json(result.to_json()).cubo() is None

@@ -269,14 +269,15 @@ def write() -> None:
     PAGE.write_text(before + block() + rest.partition(END)[2], encoding="utf-8")
 
 
+@functools.cache
 def right_gradient(family: str, objective: str) -> exact.Gradient:
     """The exact gradient of an objective of two samples, by quadrature or enumeration."""
     vae, x, formulas = model(family), batch(), ROWS[objective].formulas
     assert formulas is not None
     if vae.deterministic:
         return gradient(vae, vae.likelihood(vae.posterior.net(x)).log_prob(x).mean())
-    nodes = exact.nodes(vae, x, exact.codes(LATENT) if FAMILIES[family] is coins else exact.plane())
-    return exact.of_players(*(gradient(vae, exact.mean(formula, nodes)) for formula in formulas))
+    grid = exact.codes(LATENT) if FAMILIES[family] is coins else exact.plane()
+    return exact.of_players(*(gradient(vae, exact.mean(formula, exact.nodes(vae, x, grid))) for formula in formulas))
 
 
 if __name__ == "__main__":
