@@ -90,4 +90,4 @@ class Estimator(ABC):
 
 
 def _terms(model: nn.Module, x: Tensor, objective: Objective, draw: DrawFunction, c: Any) -> Terms:
-    return model.terms(x, objective.samples, c=c, draw=draw)  # type: ignore[operator, no-any-return]
+    return model.terms(x, objective.samples, c=c, draw=draw)  # type: ignore[operator]

@@ -16,7 +16,7 @@ from elbox.objectives import CIWAE, MIWAE, PIWAE, TVO, Objective
 from tests.closed_form.linear import data, linear_gaussian
 from tests.unbiased.exact import gradient
 
-BLOCKS, DRAWS = 8, 60  # the standard error is that over blocks of independent draws
+BLOCKS, DRAWS = 8, 40  # the standard error is that over blocks of independent draws
 KS = (16, 64, 256)
 
 
@@ -31,7 +31,7 @@ def flat(vae: VAE, loss: Tensor, part: str) -> Tensor:
     return torch.cat([g.flatten() for n, g in gradient(vae, loss).items() if n.startswith(part)])
 
 
-def signal(objective: Objective, part: str, copies: int = 20_000) -> float:
+def signal(objective: Objective, part: str, copies: int = 4000) -> float:
     """The norm of the expected gradient, from many draws of its least noisy estimator."""
     vae, x = problem()
     torch.manual_seed(1)
@@ -93,7 +93,7 @@ def test_more_bounds_lift_it() -> None:
     assert partial.item() == pytest.approx(noise(MIWAE(4, 16), Reparameterized(), "posterior").mean().item(), rel=0.2)
 
 
-@pytest.mark.parametrize("samples", [4, 16, 64])
+@pytest.mark.parametrize("samples", [4, 32])
 @pytest.mark.parametrize(
     "make",
     [IWAE, lambda k: MIWAE(2, k // 2), lambda k: CIWAE(0.2, k), lambda k: TVO(3, k, -1.0), lambda k: PIWAE(2, k // 2)],

@@ -119,8 +119,7 @@ def test_bias_of_covariance_falls_with_the_samples() -> None:
         assert off[k][0] < 1.5 * off[4][0] * 4 / k + 4 * off[k][1], off
 
 
-@pytest.mark.parametrize("objective", ["ELBO", "IWAE", "Renyi, α = 0.5", "MIWAE", "PIWAE", "CIWAE", "TVO"])
-def test_score_function_varies_more_than_reparameterisation(objective: str) -> None:
+@pytest.mark.parametrize(("less", "more"), [("Reparameterized", "Score"), ("Path", "Reparameterized")])
+def test_order_of_variances_of_the_elbo(less: str, more: str) -> None:
     family = next(iter(table.FAMILIES))
-    plain = table.variance(family, objective, "Reparameterized")
-    assert table.variance(family, objective, "Score") > 1.5 * plain
+    assert table.variance(family, "ELBO", less) < 0.8 * table.variance(family, "ELBO", more)
