@@ -12,9 +12,9 @@ A draw takes a posterior, its context and a number of samples K, and returns z ~
 
 from __future__ import annotations
 
-__all__ = ["Draw", "DrawFunction", "path", "reparameterized", "sample", "score"]
+__all__ = ["Draw", "DrawFunction", "again", "path", "reparameterized", "sample", "score"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -130,6 +130,32 @@ def sample(posterior: nn.Module, context: Any, samples: int) -> Draw:
         return Draw(z, log_qz, q)
     z = q.sample((samples,))
     return Draw(z, q.log_prob(z), q)
+
+
+def again(drawn: Iterable[Draw]) -> DrawFunction:
+    """The same samples once more, as constants: for a second player's objective (`elbox.objectives.Split`).
+
+    Arguments:
+        drawn: What was drawn, one for each group of latent variables in the order in which the model asks for them.
+
+    Example:
+        >>> import torch
+        >>> from elbox.nn import MLP
+        >>> from elbox.posteriors import DiagonalNormal
+        >>> posterior, x = DiagonalNormal(MLP(5, [], (2, 2)), 2), torch.ones(3, 5)
+        >>> first = reparameterized(posterior, x, 4)
+        >>> second = again([first])(posterior, x, 4)
+        >>> torch.equal(second.z, first.z), second.z.requires_grad, second.log_qz.requires_grad
+        (True, False, False)
+    """
+    remaining = iter(drawn)
+
+    def draw(posterior: nn.Module, context: Any, samples: int) -> Draw:
+        z, log_qz, q = next(remaining)
+        fixed = _detached(q)
+        return Draw(z.detach(), log_qz.detach(), posterior(context) if fixed is None else fixed)
+
+    return draw
 
 
 def _with_rsample(q: Distribution) -> Distribution:

@@ -90,7 +90,7 @@ class VAE(nn.Module):
             )
         group = self._group(draws.Draw(z, log_qz, q), None if self.prior is None else self.prior(c))
         encode, decode = partial(self.encode, c=c), partial(self.decode, c=c)
-        return Terms(px.log_prob(x), {"z": group}, x, px, encode, decode)
+        return Terms(px.log_prob(x), {"z": group}, x, px, encode, decode, c)
 
     def _group(self, draw: draws.Draw, p: Distribution | None) -> Group:
         self._check_angles(draw.posterior)

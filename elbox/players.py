@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def frozen(*modules: nn.Module) -> Iterator[None]:
+def frozen(*modules: nn.Module, but: nn.Module | None = None) -> Iterator[None]:
     """Within it, the parameters of these modules are constants; their outputs stay differentiable in their inputs.
 
     Distributions whose densities read weights late, such as flows, must be evaluated inside.
 
     Arguments:
         modules: Whose parameters get no gradient.
+        but: A module inside them whose parameters do.
 
     Example:
         >>> import torch
@@ -35,6 +36,8 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
         (True, False)
     """
     tables = {id(m._parameters): m._parameters for module in modules for m in module.modules()}
+    for m in () if but is None else but.modules():
+        tables.pop(id(m._parameters), None)
     before = [(table, dict(table)) for table in tables.values()]
     try:
         for table, own in before:

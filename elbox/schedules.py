@@ -6,8 +6,9 @@ of the run). Each is a callable t ↦ value for t in [0, 1]; t may be a tensor, 
 
 from __future__ import annotations
 
-__all__ = ["Schedule", "Constant", "Linear", "Cyclical", "Capacity", "value_at"]
+__all__ = ["Schedule", "Constant", "Linear", "Sigmoid", "Cyclical", "Capacity", "value_at"]
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -69,6 +70,41 @@ class Linear(Schedule):
 
     def __call__(self, t: Tensor) -> Tensor:
         return self.start + (self.end - self.start) * (t / self.over).clamp(max=1.0)
+
+
+@part
+class Sigmoid(Schedule):
+    r"""S-shaped warm-up, a logistic curve of u = min(t / over, 1), stretched so that it starts and ends exactly.
+
+    v(t) = start + (end − start) · (σ(k (u − ½)) − σ(−k/2)) / (σ(k/2) − σ(−k/2)).
+
+    Reference: Bowman et al. (2016), *Generating sentences from a continuous space*, §3.1 and figure 2.
+
+    Arguments:
+        start: Value at the beginning.
+        end: Value from the fraction `over` of the run on.
+        over: Fraction of the run that the warm-up takes, in (0, 1].
+        steepness: k > 0; towards 0 it is a straight line.
+
+    Raises:
+        SettingError: if `over` is not in (0, 1], or the steepness not positive.
+
+    Example:
+        >>> Sigmoid(0.0, 1.0, over=0.5)(torch.tensor([0.0, 0.125, 0.25, 0.375, 1.0]))
+        tensor([0.0000, 0.0701, 0.5000, 0.9299, 1.0000])
+    """
+
+    def __init__(self, start: float = 0.0, end: float = 1.0, over: float = 0.25, steepness: float = 10.0) -> None:
+        _fraction("over", over)
+        if steepness <= 0:
+            raise SettingError(f"got steepness={steepness}; expected a number > 0")
+        self.start, self.end, self.over, self.steepness = start, end, over, steepness
+
+    def __call__(self, t: Tensor) -> Tensor:
+        u = (t / self.over).clamp(max=1.0)
+        top = math.tanh(self.steepness / 4)  # σ(x) − ½ = ½ tanh(x/2)
+        rise = 0.5 + 0.5 * torch.tanh(self.steepness / 2 * (u - 0.5)) / top
+        return self.start + (self.end - self.start) * torch.where(u < 1, rise, torch.ones_like(u))
 
 
 @part

@@ -13,6 +13,7 @@ __all__ = ["Group", "Terms"]
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,6 +100,7 @@ class Terms:
         px: The distribution p(x|z) of the samples, batch shape [K, B].
         encode: x [B, *event] ↦ q(z|x), for penalties on the encoder's slope.
         decode: z [..., D] ↦ p(x|z), for penalties on the decoder's slope and for other codes than those drawn.
+        c: The condition [B, ...], or None.
 
     Example:
         >>> import torch
@@ -117,6 +119,7 @@ class Terms:
     px: Distribution | None = None
     encode: Callable[[Tensor], Distribution] | None = None
     decode: Callable[[Tensor], Distribution] | None = None
+    c: Any = None
 
     @property
     def log_w(self) -> Tensor:

@@ -184,6 +184,22 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.rebar": lambda: recipes.rebar(BINARY, latent=LATENT, hidden=(6,), baseline=4),
     "recipes.relax": lambda: recipes.relax(BINARY, latent=LATENT, hidden=(6,), surrogate=4),
     "recipes.gumbel_vae": lambda: recipes.gumbel_vae(BINARY, latent=LATENT, categories=3, hidden=(6,)),
+    "objectives.CIWAE": lambda: objectives.CIWAE(beta=0.3, samples=3),
+    "objectives.CUBO": lambda: objectives.CUBO(order=2.0, samples=3),
+    "objectives.MIWAE": lambda: objectives.MIWAE(outer=2, inner=2),
+    "objectives.PIWAE": lambda: objectives.PIWAE(outer=2, inner=2),
+    "objectives.Split": lambda: objectives.Split(objectives.IWAE(3), objectives.CUBO(2.0, samples=3)),
+    "objectives.TVO": lambda: objectives.TVO(partitions=2, samples=3),
+    "estimators.Covariance": lambda: estimators.Covariance(),
+    "schedules.Sigmoid": lambda: schedules.Sigmoid(0.0, 2.0, over=0.5, steepness=8.0),
+    "recipes.miwae": lambda: recipes.miwae(BINARY, latent=LATENT, outer=2, inner=3, hidden=(6,)),
+    "recipes.piwae": lambda: recipes.piwae(BINARY, latent=LATENT, outer=2, inner=3, hidden=(6,)),
+    "recipes.ciwae": lambda: recipes.ciwae(BINARY, latent=LATENT, beta=0.2, samples=3, hidden=(6,)),
+    "recipes.renyi_vae": lambda: recipes.renyi_vae(BINARY, latent=LATENT, alpha=0.2, samples=3, hidden=(6,)),
+    "recipes.tvo": lambda: recipes.tvo(BINARY, latent=LATENT, partitions=3, samples=4, hidden=(6,)),
+    "recipes.annealed_vae": lambda: recipes.annealed_vae(BINARY, latent=LATENT, capacity=2.0, hidden=(6,)),
+    "recipes.cyclical_vae": lambda: recipes.cyclical_vae(BINARY, latent=LATENT, cycles=2, hidden=(6,)),
+    "recipes.free_bits_vae": lambda: recipes.free_bits_vae(BINARY, latent=LATENT, free_bits=0.1, hidden=(6,)),
 }
 
 

@@ -9,9 +9,19 @@ import pytest
 import torch
 
 from elbox import ELBO, VAE, IncompatibleError
-from elbox.estimators import RELAX, AnalyticKL, Enumerated, Path, Relaxed, Reparameterized, Score, StraightThrough
+from elbox.estimators import (
+    RELAX,
+    AnalyticKL,
+    Covariance,
+    Enumerated,
+    Path,
+    Relaxed,
+    Reparameterized,
+    Score,
+    StraightThrough,
+)
 from elbox.estimators.base import Estimator
-from elbox.objectives import Objective
+from elbox.objectives import TVO, Objective
 from elbox.train.step import Step
 from tests.components import FEATURES, LATENT, event_of, make, of
 
@@ -30,7 +40,7 @@ CODES = {
     "posteriors.CategoricalCode": "categories",
     "priors.CategoricalPrior": "categories",
 }
-WAYS_OUT = ("()", "StandardNormal", "samples=2")
+WAYS_OUT = ("()", "StandardNormal", "samples=2", "Split(IWAE")
 
 
 def data_for(likelihood: torch.nn.Module) -> torch.Tensor:
@@ -90,6 +100,11 @@ def refused(prior: str | None, posterior: str, objective: Objective, estimator: 
     """The rules of the documentation, in one place."""
     deterministic, weights = posterior == "posteriors.Deterministic", not objective.uses_rate
     codes, per_dimension = CODES.get(posterior), getattr(objective, "per_dimension", False)
+    generative, inference = objective.pair
+    if not objective.fits_model or (isinstance(estimator, RELAX) and generative is not inference):
+        return True
+    if isinstance(estimator, Covariance) and not isinstance(objective, TVO):
+        return True
     if codes != CODES.get(prior or "") and not deterministic:
         return True
     if deterministic and (objective.needs_density or isinstance(estimator, Score)):

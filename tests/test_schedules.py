@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elbox.schedules import Capacity, Constant, Cyclical, Linear, Schedule, value_at
+from elbox.schedules import Capacity, Constant, Cyclical, Linear, Schedule, Sigmoid, value_at
 
 T = torch.linspace(0, 1, 101, dtype=torch.float64)
 
@@ -25,6 +25,23 @@ def test_linear(start: float, end: float, over: float) -> None:
     torch.testing.assert_close(v, expected)
     assert v[0].item() == pytest.approx(start)
     assert v[-1].item() == pytest.approx(end)
+
+
+@settings(max_examples=30, deadline=None)
+@given(start=st.floats(-5, 5), end=st.floats(-5, 5), over=st.floats(0.05, 1), k=st.floats(0.5, 50))
+def test_sigmoid(start: float, end: float, over: float, k: float) -> None:
+    """The logistic curve stretched to [start, end] on [0, over], by its definition; then constant."""
+    u = (T / over).clamp(max=1)
+    low, high = (torch.sigmoid(torch.tensor(s * k / 2, dtype=torch.float64)) for s in (-1, 1))
+    expected = start + (end - start) * (torch.sigmoid(k * (u - 0.5)) - low) / (high - low)
+    v = Sigmoid(start, end, over, k)(T)
+    torch.testing.assert_close(v, expected, rtol=1e-9, atol=1e-9)
+    assert v[0].item() == pytest.approx(start, abs=1e-9)
+    assert v[-1].item() == pytest.approx(end)
+
+
+def test_sigmoid_without_steepness_is_a_line() -> None:
+    torch.testing.assert_close(Sigmoid(over=0.5, steepness=1e-3)(T), Linear(over=0.5)(T), atol=1e-6, rtol=0)
 
 
 def test_cyclical_by_hand() -> None:
@@ -75,6 +92,8 @@ def test_capacity() -> None:
     [
         (Linear(0.0, 1.0, over=0.5), 1.0),
         (Linear(over=1.0), 1.0),
+        (Sigmoid(), 1.0),
+        (Sigmoid(2.0, 0.5, over=1.0), 0.5),
         (Cyclical(), 1.0),
         (Capacity(25.0), 25.0),
         (Constant(2.0), 2.0),
@@ -98,4 +117,5 @@ def test_single_precision_does_not_pass_the_end() -> None:
     """In the precision of the buffer that training fills."""
     t = torch.linspace(0, 1, 7919)
     assert Linear(0.0, 1.0, over=0.3)(t).max() == 1.0
+    assert Sigmoid(0.0, 1.0, over=0.3)(t).max() == 1.0
     assert Cyclical(cycles=7, ramp=0.9)(t).max() <= 1.0

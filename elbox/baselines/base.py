@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Baseline", "Signal"]
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -34,9 +34,7 @@ class Baseline(nn.Module, ABC):
     bias: str = ""
 
     @abstractmethod
-    def forward(
-        self, objective: Objective, terms: Terms, value: Tensor, progress: Tensor | float, x: Any = None
-    ) -> Signal:
+    def forward(self, objective: Objective, terms: Terms, value: Tensor, progress: Tensor | float) -> Signal:
         """The learning signal of each sample.
 
         Arguments:
@@ -44,5 +42,4 @@ class Baseline(nn.Module, ABC):
             terms: Log-densities of K samples for B examples.
             value: The objective's value F of these terms, [B].
             progress: Fraction of the run that is done.
-            x: Batch [B, *event], or a pair of it with a condition.
         """

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 __all__ = ["InputDependent"]
 
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from elbox.baselines.base import Baseline, Signal
-from elbox.errors import IncompatibleError, SettingError
+from elbox.errors import SettingError
 from elbox.objectives import Objective
 from elbox.parts import part
 from elbox.terms import Terms
@@ -56,14 +55,8 @@ class InputDependent(Baseline):
             self.unbiased = False
             self.bias = "the posterior's gradient is divided by a running standard deviation ≥ 1, the same for all"
 
-    def forward(
-        self, objective: Objective, terms: Terms, value: Tensor, progress: Tensor | float, x: Any = None
-    ) -> Signal:
-        if x is None:
-            raise IncompatibleError(
-                "InputDependent needs the posterior's input; use MovingAverage, or call Score itself"
-            )
-        left = value.detach() - self.net(x).squeeze(-1)
+    def forward(self, objective: Objective, terms: Terms, value: Tensor, progress: Tensor | float) -> Signal:
+        left = value.detach() - self.net(terms.x if terms.c is None else (terms.x, terms.c)).squeeze(-1)
         error = left - self.center
         scale = self.spread.sqrt().clamp(min=1) if self.normalize else torch.ones_like(self.spread)
         weight, loss = (error.detach() / scale).expand_as(terms.log_px), 0.5 * error.square().mean() / scale

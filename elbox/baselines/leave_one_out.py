@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["LeaveOneOut", "StandIn"]
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,10 +34,8 @@ class LeaveOneOut(Baseline):
     samples = 2
 
     @torch.no_grad()
-    def forward(
-        self, objective: Objective, terms: Terms, value: Tensor, progress: Tensor | float, x: Any = None
-    ) -> Signal:
-        others = objective(terms.leave_one_out(), progress).unflatten(0, terms.log_px.shape)
+    def forward(self, objective: Objective, terms: Terms, value: Tensor, progress: Tensor | float) -> Signal:
+        others = objective.leave_one_out(terms, progress)
         return Signal(value.detach() - others)
 
 
@@ -62,9 +59,7 @@ class StandIn(Baseline):
     samples = 2
 
     @torch.no_grad()
-    def forward(
-        self, objective: Objective, terms: Terms, value: Tensor, progress: Tensor | float, x: Any = None
-    ) -> Signal:
+    def forward(self, objective: Objective, terms: Terms, value: Tensor, progress: Tensor | float) -> Signal:
         groups = {
             name: replace(g, log_pz=_stand_in(g.log_pz), log_qz=_stand_in(g.log_qz)) for name, g in terms.groups.items()
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["MovingAverage", "Zero"]
 
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,9 +27,7 @@ class Zero(Baseline):
         1
     """
 
-    def forward(
-        self, objective: Objective, terms: Terms, value: Tensor, progress: Tensor | float, x: Any = None
-    ) -> Signal:
+    def forward(self, objective: Objective, terms: Terms, value: Tensor, progress: Tensor | float) -> Signal:
         return Signal(value.detach().expand_as(terms.log_px))
 
 
@@ -62,9 +59,7 @@ class MovingAverage(Baseline):
         self.register_buffer("center", torch.zeros(()))
 
     @torch.no_grad()
-    def forward(
-        self, objective: Objective, terms: Terms, value: Tensor, progress: Tensor | float, x: Any = None
-    ) -> Signal:
+    def forward(self, objective: Objective, terms: Terms, value: Tensor, progress: Tensor | float) -> Signal:
         weight = (value - self.center).expand_as(terms.log_px)
         if self.training:  # after its use: it must not depend on these samples
             self.center.lerp_(value.mean().to(self.center.dtype), 1 - self.decay)

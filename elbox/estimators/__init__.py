@@ -3,6 +3,7 @@ whose gradient is an unbiased estimate of its gradient, unless the estimator say
 
 from elbox.estimators.analytic_kl import AnalyticKL
 from elbox.estimators.base import Estimate, Estimator
+from elbox.estimators.covariance import Covariance
 from elbox.estimators.enumerated import Enumerated
 from elbox.estimators.path import Path
 from elbox.estimators.relax import REBAR, RELAX
@@ -12,17 +13,18 @@ from elbox.estimators.score import NVIL, VIMCO, Score
 from elbox.estimators.straight_through import StraightThrough
 
 __all__ = [
-    "NVIL",
-    "REBAR",
-    "RELAX",
-    "VIMCO",
     "AnalyticKL",
+    "Covariance",
     "Enumerated",
     "Estimate",
     "Estimator",
+    "NVIL",
     "Path",
+    "REBAR",
+    "RELAX",
     "Relaxed",
     "Reparameterized",
     "Score",
     "StraightThrough",
+    "VIMCO",
 ]

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from elbox.draws import DrawFunction
+from elbox.draws import Draw, DrawFunction, again
 from elbox.errors import IncompatibleError
 from elbox.objectives import Objective
+from elbox.objectives.split import check_fits_model
+from elbox.players import aside, frozen
 from elbox.terms import Terms
 
 
@@ -72,6 +74,20 @@ class Estimator(ABC):
             IncompatibleError: if the objective or the posterior does not fit this estimator.
         """
         self.refuse(model, objective)
+        generative, inference = objective.pair
+        if generative is inference:
+            return self.once(model, x, objective, c, progress)
+        posterior: nn.Module = model.posterior  # type: ignore[assignment]
+        with frozen(model, but=posterior):
+            other = self.once(model, x, inference, c, progress)
+        drawn = [Draw(group.z, group.log_qz, group.posterior) for group in other.terms.groups.values()]
+        with frozen(posterior):
+            terms: Terms = model.terms(x, generative.samples, c=c, draw=again(drawn))  # type: ignore[operator]
+            own = self.estimate(generative, terms, progress)
+        return own._replace(loss=own.loss + aside(other.loss))
+
+    def once(self, model: nn.Module, x: Tensor, objective: Objective, c: Any, progress: Tensor | float) -> Estimate:
+        """The loss of a batch where one objective trains all parameters that are not frozen."""
         terms: Terms = model.terms(x, objective.samples, c=c, draw=self.draw)  # type: ignore[operator]
         return self.estimate(objective, terms, progress)
 
@@ -82,6 +98,7 @@ class Estimator(ABC):
             IncompatibleError: naming both, and a pair that works.
         """
         self.check(objective)
+        check_fits_model(objective)
         if getattr(model, "deterministic", False) and objective.needs_density:
             raise IncompatibleError(
                 f"{type(objective).__name__} needs log q(z|x), and a deterministic posterior has no density; use "

@@ -115,15 +115,18 @@ class RELAX(Estimator, nn.Module):
                 f"RELAX needs an objective of each example alone, and {type(objective).__name__} with free bits or a "
                 "capacity is not; use Enumerated() or Relaxed(), or RELAX() with ELBO()"
             )
+        generative, inference = objective.pair
+        if generative is not inference:
+            raise IncompatibleError(
+                f"RELAX trains all parameters by one objective, and {type(objective).__name__} has one for each player; "
+                "use Score() with it, or RELAX() with ELBO()"
+            )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
         raise NotImplementedError("RELAX draws twice, hard and relaxed: call it with a model")
 
     @torch.enable_grad()
-    def __call__(
-        self, model: nn.Module, x: Tensor, objective: Objective, *, c: Any = None, progress: Tensor | float = 1.0
-    ) -> Estimate:
-        self.refuse(model, objective)
+    def once(self, model: nn.Module, x: Tensor, objective: Objective, c: Any, progress: Tensor | float) -> Estimate:
         coupled = _Coupled(self.log_temperature.exp())
         hard: Terms = model.terms(x, objective.samples, c=c, draw=coupled.hard)  # type: ignore[operator]
         _check_one_group(hard)
@@ -135,7 +138,7 @@ class RELAX(Estimator, nn.Module):
         own = self._own_loss(gradient.square().sum() / len(x))
         return Estimate(-(value.mean() + steer) + own, value, hard)
 
-    forward = __call__  # torch.compile enters a module there
+    forward = Estimator.__call__  # torch.compile enters a module there
 
     def _control(
         self, objective: Objective, soft: Terms, progress: Tensor | float, coupled: _Coupled, x: Tensor, c: Any
@@ -163,7 +166,7 @@ def _others(objective: Objective, terms: Terms, progress: Tensor | float) -> Ten
     """F_{−k}, [K, B]; 0 for a single sample."""
     if len(terms.log_px) == 1:
         return torch.zeros_like(terms.log_px)
-    return objective(terms.leave_one_out(), progress).unflatten(0, terms.log_px.shape)
+    return objective.leave_one_out(terms, progress)
 
 
 def _signal(objective: Objective, hard: Terms, value: Tensor, progress: Tensor | float, coupled: _Coupled) -> Tensor:

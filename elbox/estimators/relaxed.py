@@ -74,10 +74,7 @@ class Relaxed(Estimator):
     def check(self, objective: Objective) -> None:
         pass
 
-    def __call__(
-        self, model: nn.Module, x: Tensor, objective: Objective, *, c: Any = None, progress: Tensor | float = 1.0
-    ) -> Estimate:
-        self.refuse(model, objective)
+    def once(self, model: nn.Module, x: Tensor, objective: Objective, c: Any, progress: Tensor | float) -> Estimate:
         encoded = Encoded("Relaxed")
         draw = _draw(encoded, value_at(self.temperature, progress))
         soft: Terms = model.terms(x, objective.samples, c=c, draw=draw)  # type: ignore[operator]

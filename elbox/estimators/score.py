@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["NVIL", "Score", "VIMCO"]
 
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,19 +64,11 @@ class Score(Estimator, nn.Module):
                 f"use samples=2 or more, or Reparameterized()"
             )
 
-    def __call__(
-        self, model: nn.Module, x: Tensor, objective: Objective, *, c: Any = None, progress: Tensor | float = 1.0
-    ) -> Estimate:
-        self.refuse(model, objective)
-        terms: Terms = model.terms(x, objective.samples, c=c, draw=self.draw)  # type: ignore[operator]
-        return self.estimate(objective, terms, progress, x if c is None else (x, c))
+    forward = Estimator.__call__  # torch.compile enters a module there
 
-    forward = __call__  # torch.compile enters a module there
-
-    def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float, x: Any = None) -> Estimate:
-        """The loss for terms that were drawn by `draw`, from the input `x` that a baseline may see."""
+    def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
         value = objective(terms, progress)  # F, [B]
-        signal = self.baseline(objective, terms, value, progress, x)
+        signal = self.baseline(objective, terms, value, progress)
         log_q = torch.stack([group.log_qz for group in terms.groups.values()]).sum(0)
         weighted = (signal.weight * (log_q - log_q.detach())).sum(0)  # value 0, gradient of the score
         loss = -(value + weighted).mean()

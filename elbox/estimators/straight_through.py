@@ -62,10 +62,7 @@ class StraightThrough(Estimator):
     def check(self, objective: Objective) -> None:
         pass
 
-    def __call__(
-        self, model: nn.Module, x: Tensor, objective: Objective, *, c: Any = None, progress: Tensor | float = 1.0
-    ) -> Estimate:
-        self.refuse(model, objective)
+    def once(self, model: nn.Module, x: Tensor, objective: Objective, c: Any, progress: Tensor | float) -> Estimate:
         terms: Terms = model.terms(x, objective.samples, c=c, draw=self._draw(progress))  # type: ignore[operator]
         return self.estimate(objective, terms, progress)
 

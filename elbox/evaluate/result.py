@@ -83,6 +83,23 @@ class Evaluation:
     precision: str = "32"
     per_example: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
+    def cubo(self) -> MeanSE | None:
+        r"""½ log (1/S) Σ_s w_s² = log_likelihood + ½ log (S / ess): an estimate of the χ upper bound on log p(x).
+
+        With `log_likelihood` it brackets log p(x) once S is large enough. Before that it is no bound: its expectation
+        is below CUBO_2 = ½ log E_q[w²], for S = 1 even below log p(x). Where the effective sample size stays near 1
+        while S grows, it says nothing.
+
+        Reference: Dieng et al. (2017), *Variational inference via χ upper bound minimization*, §2.
+
+        Returns:
+            Nats; None for an autoencoder, or where the values of each example were not kept.
+        """
+        if not {"log_likelihood", "ess"} <= self.per_example.keys():
+            return None
+        spread = np.log(self.samples / self.per_example["ess"])
+        return MeanSE.of(self.per_example["log_likelihood"] + 0.5 * spread)
+
     def most_active(self, count: int | None = None) -> list[int]:
         """Latent dimensions by falling Var_x(E_q[z_d]), at most `count` of them."""
         return sorted(range(len(self.variance_of_means)), key=lambda d: -self.variance_of_means[d])[:count]

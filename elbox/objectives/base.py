@@ -24,12 +24,15 @@ class Objective(ABC):
         separable: Whether it is, for each example alone, a smooth function of the log-densities, so that `Path` and
             `Score` may treat examples and samples one by one.
         needs_density: Whether it needs log q(z|x), which a deterministic code does not have.
+        fits_model: Whether prior and likelihood may be trained on it; an upper bound on log p(x) is for the inference
+            model alone (`Split`).
     """
 
     samples: int = 1
     uses_rate: bool = False
     separable: bool = True
     needs_density: bool = True
+    fits_model: bool = True
 
     @abstractmethod
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
@@ -46,6 +49,18 @@ class Objective(ABC):
     def path_scale(self, terms: Terms) -> Tensor:
         """The factor [K, B] on z's gradient that makes the path-derivative estimator unbiased for this objective."""
         return torch.ones_like(terms.log_px)
+
+    def leave_one_out(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
+        """For each sample k a stand-in for the objective that does not depend on z_k, [K, B], nats.
+
+        It is the objective of the other samples; `Score` takes it as its baseline.
+        """
+        return self(terms.leave_one_out(), progress).unflatten(0, terms.log_px.shape)
+
+    @property
+    def pair(self) -> tuple[Objective, Objective]:
+        """What trains the generative model (prior and likelihood) and what trains the inference model (posterior)."""
+        return self, self
 
     @abstractmethod
     def bound(self) -> Objective:

@@ -6,25 +6,34 @@ from elbox.recipes.calibrated import sigma_vae
 from elbox.recipes.counts import count_vae, topic_vae
 from elbox.recipes.discrete import gumbel_vae, nvil, rebar, relax, vimco
 from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full_covariance
-from elbox.recipes.importance import iwae
+from elbox.recipes.importance import ciwae, iwae, miwae, piwae, renyi_vae, tvo
+from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
 
 __all__ = [
     "RECIPES",
     "Recipe",
     "ae",
+    "annealed_vae",
     "beta_vae",
+    "ciwae",
     "conv_vae",
     "count_vae",
+    "cyclical_vae",
     "dae",
+    "free_bits_vae",
     "gumbel_vae",
     "iwae",
     "linear_vae",
+    "miwae",
     "nvil",
+    "piwae",
     "rebar",
     "recipe",
     "relax",
+    "renyi_vae",
     "sigma_vae",
     "topic_vae",
+    "tvo",
     "vae",
     "vae_full_covariance",
     "vimco",

@@ -19,11 +19,12 @@ from elbox import (
     Reparameterized,
     Score,
     likelihoods,
+    objectives,
     posteriors,
     priors,
     recipes,
 )
-from elbox.estimators import AnalyticKL, Enumerated, StraightThrough
+from elbox.estimators import AnalyticKL, Covariance, Enumerated, StraightThrough
 from elbox.schedules import Linear
 from elbox.train.step import Step
 from tests.components import IMAGE, LATENT, decoder, encoder, example, make, of
@@ -60,6 +61,10 @@ STEPS: dict[str, Callable[[], tuple[Step, Tensor]]] = {
     "path, elbo": lambda: (Step(mixture(), ELBO(), Path()), torch.rand(4, 5)),
     "path, iwae": lambda: (Step(small(), IWAE(3), Path()), torch.rand(4, 5).round()),
     "path, renyi": lambda: (Step(mixture(), Renyi(0.5, 3), Path()), torch.rand(4, 5)),
+    "path, piwae": lambda: (Step(small(), objectives.PIWAE(2, 2), Path()), torch.rand(4, 5).round()),
+    "path, tvo": lambda: (Step(mixture(), objectives.TVO(3, 3), Path()), torch.rand(4, 5)),
+    "covariance": lambda: (Step(small(), objectives.TVO(3, 3), Covariance()), torch.rand(4, 5).round()),
+    "score, miwae": lambda: (Step(small(), objectives.MIWAE(2, 2), Score()), torch.rand(4, 5).round()),
     "score": lambda: (Step(small(), IWAE(3), Score()), torch.rand(4, 5).round()),
     "score with a network": lambda: (step_of("recipes.nvil"), torch.rand(4, *IMAGE).round()),
     "stand-in": lambda: (step_of("recipes.vimco"), torch.rand(4, *IMAGE).round()),

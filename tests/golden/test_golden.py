@@ -35,6 +35,14 @@ RECIPES: dict[str, Callable[[DataSpec], Recipe]] = {
     "beta_vae": lambda s: recipes.beta_vae(s, latent=3, beta=3.0, hidden=(16,)),
     "vae_full_covariance": lambda s: recipes.vae_full_covariance(s, latent=3, hidden=(16,)),
     "iwae": lambda s: recipes.iwae(s, latent=3, samples=5, hidden=(16, 16)),
+    "miwae": lambda s: recipes.miwae(s, latent=3, outer=2, inner=3, hidden=(16, 16)),
+    "piwae": lambda s: recipes.piwae(s, latent=3, outer=2, inner=3, hidden=(16, 16)),
+    "ciwae": lambda s: recipes.ciwae(s, latent=3, samples=5, hidden=(16, 16)),
+    "renyi_vae": lambda s: recipes.renyi_vae(s, latent=3, samples=5, hidden=(16, 16)),
+    "tvo": lambda s: recipes.tvo(s, latent=3, samples=5, hidden=(16, 16)),
+    "annealed_vae": lambda s: recipes.annealed_vae(s, latent=3, gamma=10.0, hidden=(16,)),
+    "cyclical_vae": lambda s: recipes.cyclical_vae(s, latent=3, hidden=(16,)),
+    "free_bits_vae": lambda s: recipes.free_bits_vae(s, latent=3, hidden=(16,)),
 }
 CASES = {f"{name}, {kind}": (make, SPECS[kind]) for name, make in RECIPES.items() for kind in SPECS}
 CASES |= {

@@ -6,6 +6,7 @@ formula is a weighted sum over nodes, and autograd differentiates weights and su
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -88,6 +89,51 @@ def renyi(alpha: float, samples: int) -> Formula:
     return formula
 
 
+def combined(beta: float, samples: int) -> Formula:
+    """β ELBO + (1 − β) IWAE."""
+    return lambda n: beta * elbo()(n) + (1 - beta) * renyi(0.0, samples)(n)
+
+
+def tuples(values: Tensor, samples: int) -> Tensor:
+    """The values of all K-tuples of nodes, [N, …, N, K]."""
+    return torch.stack(torch.meshgrid(*[values] * samples, indexing="ij"), -1)
+
+
+def thermodynamic(betas: tuple[float, ...], samples: int, *, right: bool = False) -> Formula:
+    """E Σ_s (β_{s+1} − β_s) Σ_k ŵ_k log w_k over all K-tuples, with weights ŵ ∝ w^β at the left or right end."""
+
+    def formula(n: Nodes) -> Tensor:
+        log_w, weight = tuples(n.log_w, samples), tuples(n.weight, samples).prod(-1)
+        total = torch.zeros_like(weight)
+        for low, high in itertools.pairwise(betas):
+            w = (log_w * (high if right else low)).exp()
+            total = total + (high - low) * (w * log_w).sum(-1) / w.sum(-1)
+        return (weight * total).sum()
+
+    return formula
+
+
+def covariance(betas: tuple[float, ...], samples: int) -> Formula:
+    """A scalar whose gradient is the expectation of the covariance estimator's, with all its bias.
+
+    Masrani et al. (2019), §4: Σ_s Δβ_s (Ê[∇f] + Ĉov[∇ log π̃, f]), log π̃ = β log p + (1 − β) log q, at fixed samples.
+    """
+
+    def formula(n: Nodes) -> Tensor:
+        weight = tuples(n.weight, samples).prod(-1).detach()
+        log_q, log_p = tuples(n.log_qz, samples), tuples(n.log_px + n.log_pz, samples)
+        f = log_p - log_q
+        total = torch.zeros_like(weight)
+        for low, high in itertools.pairwise(betas):
+            w = torch.softmax(low * f, -1).detach()
+            centred = (f - (w * f).sum(-1, keepdim=True)).detach()
+            path = low * log_p + (1 - low) * log_q
+            total = total + (high - low) * ((w * f).sum(-1) + (w * centred * path).sum(-1))
+        return (weight * total).sum()
+
+    return formula
+
+
 def capacity(c: float, beta: float, *, closed_form: bool) -> Formula:
     """E|r − C| of one sampled rate r, or |E r − C|, as the estimator gives the rate."""
 
@@ -97,6 +143,11 @@ def capacity(c: float, beta: float, *, closed_form: bool) -> Formula:
         return (n.weight * n.log_px).sum() - beta * penalty
 
     return formula
+
+
+def of_players(generative: Gradient, inference: Gradient) -> Gradient:
+    """The posterior's gradient from one objective, all others from another."""
+    return {n: inference[n] if n.startswith("posterior") else generative[n] for n in generative}
 
 
 def gradient(model: VAE, value: Tensor) -> Gradient:
