@@ -118,8 +118,8 @@ class RELAX(Estimator, nn.Module):
         generative, inference = objective.pair
         if generative is not inference:
             raise IncompatibleError(
-                f"RELAX trains all parameters by one objective, and {type(objective).__name__} has one for each player; "
-                "use Score() with it, or RELAX() with ELBO()"
+                f"RELAX trains all parameters by one objective, and {type(objective).__name__} has one for each "
+                "player; use Score() with it, or RELAX() with ELBO()"
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:

@@ -91,11 +91,6 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
         IncompatibleError,
         r"ELBO needs log q\(z\|x\), and a deterministic posterior has no density; use Distortion\(\)",
     ),
-    "a penalty that is none": (
-        lambda: Penalized(ELBO(), [IWAE(2)]),
-        SettingError,
-        r"got ELBO with Renyi; expected an objective such as ELBO\(\) and penalties",
-    ),
     "no closed-form KL": (
         lambda: AnalyticKL()(vae(prior=NormalMixture(2)), X, ELBO()),
         IncompatibleError,

@@ -158,11 +158,11 @@ def test_own_gradient_is_that_of_the_squared_gradient(family: str, estimator: st
 # ── what the baselines are ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def weights(baseline: baselines.Baseline, objective: Objective, x: Tensor | None = None) -> Tensor:
+def weights(baseline: baselines.Baseline, objective: Objective) -> Tensor:
     vae = codes.model("bits")
     torch.manual_seed(4)
     terms = vae.terms(batch(), objective.samples, draw=Score().draw)
-    return baseline(objective, terms, objective(terms), 1.0, x).weight
+    return baseline(objective, terms, objective(terms), 1.0).weight
 
 
 def test_stand_in_is_the_formula_of_vimco() -> None:
