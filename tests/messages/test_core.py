@@ -39,7 +39,7 @@ from elbox.likelihoods import (
     Poisson,
 )
 from elbox.nn import MLP, ConvDecoder, ConvEncoder
-from elbox.objectives import Distortion, Penalized
+from elbox.objectives import Distortion
 from elbox.parts import from_tree, to_tree
 from elbox.posteriors import Corrupted, Deterministic, DiagonalNormal, FullNormal
 from elbox.priors import NormalMixture, StandardNormal
@@ -293,7 +293,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "unknown recipe": (
         lambda: Recipe.from_json({"recipe": "vq_vae", "settings": {}}, spec()),
         SettingError,
-        "got the recipe 'vq_vae'; expected one of ae, beta_vae",
+        "got the recipe 'vq_vae'; expected one of ae, annealed_vae",
     ),
     # data specifications
     "unknown kind": (
