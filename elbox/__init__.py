@@ -1,6 +1,6 @@
 """elbox: variational autoencoders, measured in nats."""
 
-from elbox import estimators, likelihoods, nn, objectives, posteriors, priors, recipes, schedules
+from elbox import estimators, kernels, likelihoods, nn, objectives, posteriors, priors, recipes, schedules
 from elbox.data import Data, as_examples, from_array, load
 from elbox.errors import (
     DataError,
@@ -55,6 +55,7 @@ __all__ = [
     "evaluate",
     "fit",
     "from_array",
+    "kernels",
     "likelihoods",
     "load",
     "load_run",

@@ -11,13 +11,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from elbox import DataSpec, distributions, estimators, likelihoods, objectives, posteriors, priors, recipes, schedules
+from elbox import (
+    DataSpec,
+    distributions,
+    estimators,
+    kernels,
+    likelihoods,
+    objectives,
+    posteriors,
+    priors,
+    recipes,
+    schedules,
+)
 from elbox.nn import MLP, ConvDecoder, ConvEncoder, Standardize
 
 LATENT, FEATURES, LEVELS, IMAGE = 2, 5, 6, (1, 8, 9)
 
-BINARY = DataSpec(IMAGE, "binary")
-REAL = DataSpec(IMAGE, "real", offset=0.5, scale=0.5)
+BINARY = DataSpec(IMAGE, "binary", examples=50)
+REAL = DataSpec(IMAGE, "real", offset=0.5, scale=0.5, examples=50)
 
 
 def encoder(*outputs: int) -> MLP:
@@ -54,6 +65,16 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "objectives.Penalized": lambda: objectives.Penalized(objectives.ELBO(samples=3), []),
     "objectives.IWAE": lambda: objectives.IWAE(samples=3),
     "objectives.Renyi": lambda: objectives.Renyi(alpha=0.5, samples=3),
+    "objectives.TotalCorrelation": lambda: objectives.TotalCorrelation(weight=0.5, examples=50),
+    "objectives.MutualInformation": lambda: objectives.MutualInformation(weight=0.5, examples=50),
+    "objectives.AdversarialTotalCorrelation": lambda: objectives.AdversarialTotalCorrelation(
+        MLP(LATENT, [6], (), nn.LeakyReLU), weight=0.5
+    ),
+    "objectives.InferredPrior": lambda: objectives.InferredPrior(weight=0.5, ratio=2.0, of_codes=True),
+    "objectives.MMD": lambda: objectives.MMD(weight=0.5, kernel=kernels.RBF(width=2.0)),
+    "objectives.SlicedWasserstein": lambda: objectives.SlicedWasserstein(weight=0.5, projections=5),
+    "kernels.RBF": lambda: kernels.RBF(width=2.0),
+    "kernels.InverseMultiquadric": lambda: kernels.InverseMultiquadric(sigma=2.0, scales=(0.5, 2.0)),
     "estimators.Reparameterized": lambda: estimators.Reparameterized(),
     "estimators.AnalyticKL": lambda: estimators.AnalyticKL(),
     "estimators.Path": lambda: estimators.Path(),
@@ -79,6 +100,12 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.beta_vae": lambda: recipes.beta_vae(BINARY, latent=LATENT, beta=2.0, hidden=(6,)),
     "recipes.vae_full_covariance": lambda: recipes.vae_full_covariance(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.linear_vae": lambda: recipes.linear_vae(REAL, latent=LATENT),
+    "recipes.beta_tcvae": lambda: recipes.beta_tcvae(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.factor_vae": lambda: recipes.factor_vae(BINARY, latent=LATENT, hidden=(6,), discriminator=(6,)),
+    "recipes.dip_vae": lambda: recipes.dip_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.info_vae": lambda: recipes.info_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.wae_mmd": lambda: recipes.wae_mmd(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.swae": lambda: recipes.swae(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.iwae": lambda: recipes.iwae(BINARY, latent=LATENT, samples=3, hidden=(6,)),
 }
 
@@ -86,6 +113,12 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
 def of(*axes: str) -> list[str]:
     """The names in the table that belong to these axes."""
     return [name for name in COMPONENTS if name.split(".")[0] in axes]
+
+
+def objective(name: str) -> objectives.Objective:
+    """The objective; a penalty is subtracted from the ELBO, so that what holds for objectives is tested for it too."""
+    made = make(name)
+    return objectives.Penalized(objectives.ELBO(samples=3), [made]) if isinstance(made, objectives.Penalty) else made
 
 
 def make(name: str, seed: int = 0) -> Any:

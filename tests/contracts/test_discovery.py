@@ -16,6 +16,7 @@ AXES = (
     "likelihoods",
     "objectives",
     "estimators",
+    "kernels",
     "nn",
     "schedules",
     "distributions",
