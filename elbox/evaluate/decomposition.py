@@ -117,6 +117,7 @@ def _aggregated(model: VAE, x: Examples, c: Tensor | None, rows: int, memory: in
     size = min(_encoded_together(model, x, c, memory), max(1, BLOCK // z.numel()))
     joint, each = torch.full_like(wide(z[:, 0]), -torch.inf), torch.full_like(wide(z), -torch.inf)
     for _, q in _posteriors(model, x, c, rows, size):
+        assert isinstance(q, Independent)
         log_q = q.base_dist.log_prob(z[:, None])  # [M, examples, D]
         joint = torch.logaddexp(joint, wide(torch.logsumexp(log_q.sum(-1), 1)))
         each = torch.logaddexp(each, wide(torch.logsumexp(log_q, 1)))
@@ -127,7 +128,7 @@ def _factorises(d: Distribution) -> bool:
     return isinstance(d, Independent) and d.reinterpreted_batch_ndims == 1
 
 
-def _terms(codes: Codes, joint: Tensor, each: Tensor, rate: float) -> dict[str, MeanSE]:
+def _terms(codes: Codes, joint: Tensor, each: Tensor, rate: float) -> dict[str, Any]:
     marginals = each.sum(-1)
     values = {
         "mutual_information": codes.log_qz - joint,

@@ -98,6 +98,7 @@ def dip_vae(
     hidden: Sequence[int] = (400,),
     activation: type[nn.Module] = nn.ReLU,
     likelihood: type[Likelihood] | None = None,
+    *,
     of_codes: bool = False,
 ) -> Recipe:
     r"""DIP-VAE (Kumar et al., 2018, eq. 6): the ELBO with the covariance of E[z|x] pulled to the identity.

@@ -55,7 +55,6 @@ STEPS: dict[str, Callable[[], tuple[Step, Tensor]]] = {
     "score": lambda: (Step(small(), IWAE(3), Score()), torch.rand(4, 5).round()),
     "denoising": lambda: (step_of("recipes.dae"), torch.rand(4, *IMAGE).round()),
     "total correlation": lambda: (step_of("recipes.beta_tcvae"), torch.rand(4, *IMAGE).round()),
-    "discriminator": lambda: (step_of("recipes.factor_vae"), torch.rand(4, *IMAGE).round()),
     "covariance": lambda: (step_of("recipes.dip_vae"), torch.rand(4, *IMAGE).round()),
     "mmd": lambda: (step_of("recipes.info_vae"), torch.rand(4, *IMAGE).round()),
     "mmd of codes": lambda: (step_of("recipes.wae_mmd"), torch.rand(4, *IMAGE).round()),

@@ -65,8 +65,8 @@ def _covariance_of_means(q: Distribution) -> Tensor:
         means = q.mean.flatten(0, -2)
     except NotImplementedError:  # a flow
         raise _unknown(q) from None
-    dims = means.shape[-1]
-    return torch.cov(means.T).reshape(dims, dims)
+    centred = means - means.mean(0)  # not torch.cov, which cannot be traced
+    return centred.T @ centred / (len(means) - 1)
 
 
 def _mean_covariance(q: Distribution) -> Tensor:

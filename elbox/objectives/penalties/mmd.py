@@ -45,11 +45,12 @@ class MMD(Penalty):
     """
 
     def __init__(self, weight: float | Schedule = 10.0, kernel: Kernel | None = None) -> None:
-        self.weight, self.kernel = weight, kernel
+        self.weight, self.kernel = weight, kernel or InverseMultiquadric()
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
-        kernel = self.kernel or InverseMultiquadric()
-        found = [_squared(group.z, prior_draws(type(self).__name__, group), kernel) for group in terms.groups.values()]
+        found = [
+            _squared(group.z, prior_draws(type(self).__name__, group), self.kernel) for group in terms.groups.values()
+        ]
         return torch.stack(found).sum(0).mean()
 
 
