@@ -1,6 +1,6 @@
 """elbox: variational autoencoders, measured in nats."""
 
-from elbox import baselines, estimators, likelihoods, nn, objectives, posteriors, priors, recipes, schedules
+from elbox import baselines, estimators, kernels, likelihoods, nn, objectives, posteriors, priors, recipes, schedules
 from elbox.data import Data, as_examples, from_array, load
 from elbox.errors import (
     DataError,
@@ -56,6 +56,7 @@ __all__ = [
     "evaluate",
     "fit",
     "from_array",
+    "kernels",
     "likelihoods",
     "load",
     "load_run",

@@ -30,6 +30,8 @@ from elbox.data import Data
 from elbox.errors import ElboxError, IncompatibleError, RunError
 from elbox.evaluate import Evaluation, MeanSE, encode, held_out
 from elbox.evaluate import evaluate as evaluate_model
+from elbox.evaluate.bounds import bounds
+from elbox.evaluate.decomposition import decomposed
 from elbox.evaluate.result import ACTIVE
 from elbox.likelihoods.base import Likelihood
 from elbox.model import VAE
@@ -309,10 +311,11 @@ def _evaluate(model: VAE, x: torch.Tensor, *, seed: int, **options: Any) -> Eval
     if world.size == 1 or len(x) < 2 * world.size:
         return evaluate_model(model, x, seed=seed, **options)
     own, c = world.share(x), options.pop("c", None)
-    c = c if c is None else world.share(c)
-    part = evaluate_model(model, own, seed=world.seed(seed), c=c, **options)
-    parts = world.gather((part, encode(model, own, c=c).double().mean(0).numpy()))
-    return replace(_merged([part for part, _ in parts], [centre for _, centre in parts]), seed=seed)
+    own_c = c if c is None else world.share(c)
+    part = bounds(model, own, seed=world.seed(seed), c=own_c, **options)
+    parts = world.gather((part, encode(model, own, c=own_c).double().mean(0).numpy()))
+    merged = replace(_merged([part for part, _ in parts], [centre for _, centre in parts]), seed=seed)
+    return decomposed(merged, model, x, seed=seed, c=c)  # of all examples together: each process finds the same
 
 
 def _merged(parts: list[Evaluation], centres: list[np.ndarray]) -> Evaluation:

@@ -17,6 +17,7 @@ from elbox import (
     baselines,
     distributions,
     estimators,
+    kernels,
     likelihoods,
     objectives,
     posteriors,
@@ -28,8 +29,8 @@ from elbox.nn import MLP, Angles, ConvDecoder, ConvEncoder, LogCounts, Standardi
 
 LATENT, FEATURES, LEVELS, IMAGE = 2, 5, 6, (1, 8, 9)
 
-BINARY = DataSpec(IMAGE, "binary")
-REAL = DataSpec(IMAGE, "real", offset=0.5, scale=0.5)
+BINARY = DataSpec(IMAGE, "binary", examples=50)
+REAL = DataSpec(IMAGE, "real", offset=0.5, scale=0.5, examples=50)
 
 
 def encoder(*outputs: int) -> MLP:
@@ -40,7 +41,7 @@ def decoder(*outputs: int) -> MLP:
     return MLP(LATENT, [6], outputs, nn.Tanh)
 
 
-COUNT = DataSpec(IMAGE, "count", offset=0.5, scale=1.0)
+COUNT = DataSpec(IMAGE, "count", offset=0.5, scale=1.0, examples=50)
 
 SPECS = {"linear_vae": REAL, "sigma_vae": REAL, "count_vae": COUNT, "topic_vae": COUNT}  # of recipes; the rest: BINARY
 
@@ -58,6 +59,12 @@ def example(name: str) -> Tensor:
     k = torch.arange(float(prod(event))).reshape(event)
     ways = {"binary": k % 2, "levels": k % LEVELS, "unit": (k + 1) / (prod(event) + 1), "positive": k + 1}
     return ways.get(getattr(likelihoods, name.split(".")[1]).kinds[0], k)
+
+
+def objective(name: str) -> objectives.Objective:
+    """The objective; a penalty is subtracted from the ELBO, so that what holds for objectives is tested for it too."""
+    made = make(name)
+    return objectives.Penalized(objectives.ELBO(samples=3), [made]) if isinstance(made, objectives.Penalty) else made
 
 
 COMPONENTS: dict[str, Callable[[], Any]] = {
@@ -200,6 +207,22 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.annealed_vae": lambda: recipes.annealed_vae(BINARY, latent=LATENT, capacity=2.0, hidden=(6,)),
     "recipes.cyclical_vae": lambda: recipes.cyclical_vae(BINARY, latent=LATENT, cycles=2, hidden=(6,)),
     "recipes.free_bits_vae": lambda: recipes.free_bits_vae(BINARY, latent=LATENT, free_bits=0.1, hidden=(6,)),
+    "objectives.TotalCorrelation": lambda: objectives.TotalCorrelation(weight=0.5, examples=50),
+    "objectives.MutualInformation": lambda: objectives.MutualInformation(weight=0.5, examples=50),
+    "objectives.AdversarialTotalCorrelation": lambda: objectives.AdversarialTotalCorrelation(
+        MLP(LATENT, [6], (), nn.LeakyReLU), weight=0.5
+    ),
+    "objectives.InferredPrior": lambda: objectives.InferredPrior(weight=0.5, ratio=2.0, of_codes=True),
+    "objectives.MMD": lambda: objectives.MMD(weight=0.5, kernel=kernels.RBF(width=2.0)),
+    "objectives.SlicedWasserstein": lambda: objectives.SlicedWasserstein(weight=0.5, projections=5),
+    "kernels.RBF": lambda: kernels.RBF(width=2.0),
+    "kernels.InverseMultiquadric": lambda: kernels.InverseMultiquadric(sigma=2.0, scales=(0.5, 2.0)),
+    "recipes.beta_tcvae": lambda: recipes.beta_tcvae(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.factor_vae": lambda: recipes.factor_vae(BINARY, latent=LATENT, hidden=(6,), discriminator=(6,)),
+    "recipes.dip_vae": lambda: recipes.dip_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.info_vae": lambda: recipes.info_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.wae_mmd": lambda: recipes.wae_mmd(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.swae": lambda: recipes.swae(BINARY, latent=LATENT, hidden=(6,)),
 }
 
 

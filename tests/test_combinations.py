@@ -21,26 +21,28 @@ from elbox.estimators import (
     StraightThrough,
 )
 from elbox.estimators.base import Estimator
-from elbox.objectives import TVO, Objective
+from elbox.objectives import TVO, Objective, Penalized, TotalCorrelation
 from elbox.train.step import Step
 from tests.components import FEATURES, LATENT, event_of, make, of
+from tests.components import objective as make_objective
 
 OBJECTIVES = {
     "plain": lambda: ELBO(samples=2),
     "free bits": lambda: ELBO(free_bits=0.1),
     "free bits per dimension": lambda: ELBO(free_bits=0.1, per_dimension=True),
     "capacity": lambda: ELBO(capacity=1.0),
-} | {n: (lambda n=n: make(n)) for n in of("objectives")}
+} | {n: (lambda n=n: make_objective(n)) for n in of("objectives")}
 LIKELIHOODS = [n for n in of("likelihoods") if event_of(n) == (FEATURES,)]  # of what the posteriors encode
 FACTORISED = ("posteriors.DiagonalNormal", "posteriors.Corrupted", "posteriors.Factorized")
 NO_CLOSED_FORM = ("priors.NormalMixture", "priors.Factorized")
+PAIRED = (*FACTORISED, "posteriors.BernoulliCode", "posteriors.CategoricalCode")  # whose log q(z_d|x_n) is known
 CODES = {
     "posteriors.BernoulliCode": "bits",
     "priors.BernoulliPrior": "bits",
     "posteriors.CategoricalCode": "categories",
     "priors.CategoricalPrior": "categories",
 }
-WAYS_OUT = ("()", "StandardNormal", "samples=2", "Split(IWAE")
+WAYS_OUT = ("()", "StandardNormal", "DiagonalNormal", "samples=2", "Split(IWAE")
 
 
 def data_for(likelihood: torch.nn.Module) -> torch.Tensor:
@@ -117,9 +119,11 @@ def refused(prior: str | None, posterior: str, objective: Objective, estimator: 
         return True
     if isinstance(estimator, Path | Score | RELAX) and not objective.separable:
         return True
-    if isinstance(estimator, Enumerated) and weights:
+    if isinstance(estimator, Enumerated) and (weights or isinstance(objective, Penalized)):
         return True
     if isinstance(estimator, Score) and objective.samples < estimator.baseline.samples:
+        return True
+    if any(isinstance(p, TotalCorrelation) for p in getattr(objective, "penalties", ())) and posterior not in PAIRED:
         return True
     return per_dimension and not (codes or (posterior in FACTORISED and prior != "priors.NormalMixture"))
 

@@ -50,6 +50,15 @@ OTHER: dict[str, Any] = {
     "surrogate": 5,
     "categories": 4,
     "temperature": 0.75,
+    "weight": 3.0,
+    "ratio": 2.0,
+    "of_codes": True,
+    "gamma": 7.0,
+    "alpha": 0.5,
+    "scale": 50.0,
+    "projections": 7,
+    "discriminator": (5, 4),
+    "examples": 77,
     "seed": 7,
 }
 
@@ -57,7 +66,7 @@ OTHER: dict[str, Any] = {
 def small(name: str, **settings: Any) -> Recipe:
     """The recipe with narrow layers."""
     known = settings_of(RECIPES[name])
-    narrow = {k: v for k, v in {"hidden": (6,), "channels": (3, 4)}.items() if k in known}
+    narrow = {k: v for k, v in {"hidden": (6,), "channels": (3, 4), "discriminator": (6,)}.items() if k in known}
     return RECIPES[name](SPECS.get(name, BINARY), **narrow | settings)
 
 
@@ -167,13 +176,13 @@ def test_beta_vae_and_iwae_start_from_the_same_networks_as_vae() -> None:
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        (DataSpec((5,), "binary"), likelihoods.Bernoulli),
-        (DataSpec((5,), "levels", levels=4), likelihoods.DiscretizedLogistic),
-        (DataSpec((5,), "real"), likelihoods.Gaussian),
-        (DataSpec((5,), "count"), likelihoods.Poisson),
-        (DataSpec((5,), "unit", offset=0.5), likelihoods.ContinuousBernoulli),
-        (DataSpec((5,), "positive"), likelihoods.LogNormal),
-        (DataSpec((2, 5), "complex"), likelihoods.ComplexGaussian),
+        (DataSpec((5,), "binary", examples=50), likelihoods.Bernoulli),
+        (DataSpec((5,), "levels", levels=4, examples=50), likelihoods.DiscretizedLogistic),
+        (DataSpec((5,), "real", examples=50), likelihoods.Gaussian),
+        (DataSpec((5,), "count", examples=50), likelihoods.Poisson),
+        (DataSpec((5,), "unit", offset=0.5, examples=50), likelihoods.ContinuousBernoulli),
+        (DataSpec((5,), "positive", examples=50), likelihoods.LogNormal),
+        (DataSpec((2, 5), "complex", examples=50), likelihoods.ComplexGaussian),
     ],
 )
 @pytest.mark.parametrize("name", [n for n in CHOOSE if n != "conv_vae"])
@@ -183,7 +192,7 @@ def test_kind_of_data_chooses_the_likelihood(name: str, spec: DataSpec, expected
 
 @pytest.mark.parametrize("name", CHOOSE)
 def test_likelihood_can_be_chosen(name: str) -> None:
-    spec = DataSpec(IMAGE, "levels", levels=6, offset=2.0, scale=1.5)
+    spec = DataSpec(IMAGE, "levels", levels=6, offset=2.0, scale=1.5, examples=50)
     chosen = RECIPES[name](spec, likelihood=likelihoods.Gaussian).model.likelihood
     assert type(chosen) is likelihoods.Gaussian
     assert (chosen.offset.item(), chosen.scale.item()) == (2.0, 1.5)
@@ -222,12 +231,22 @@ def test_warmup_reaches_the_end_of_the_run() -> None:
         ("vae", {"warmup": 2.0}, r"got over=2.0; expected a fraction of the run in \(0, 1\]"),
         ("dae", {"masking": 1.0}, "got masking=1.0, noise=0.0; expected 0 ≤ masking < 1"),
         ("iwae", {"samples": 0}, "got samples=0"),
+        ("beta_tcvae", {"beta": 0.5}, "got beta=0.5; expected a number ≥ 1: the ELBO has the total correlation"),
+        ("info_vae", {"alpha": 1.5}, "got alpha=1.5, scale=1000.0; expected alpha ≤ 1 and alpha \\+ scale ≥ 1"),
         ("beta_vae", {"beta": -1.0}, "got beta=-1.0; expected a number ≥ 0, or a schedule"),
     ],
 )
 def test_bad_setting(name: str, settings: dict[str, Any], expected: str) -> None:
     with pytest.raises(SettingError, match=expected):
         RECIPES[name](BINARY, **settings)
+
+
+def test_number_of_examples_comes_with_the_data_or_as_a_setting() -> None:
+    found = [RECIPES["beta_tcvae"](BINARY, **s).objective.penalties[0].examples for s in ({}, {"examples": 77})]
+    assert found == [50, 77]
+    assert RECIPES["beta_tcvae"](DataSpec((5,), "binary"), examples=9).objective.penalties[0].examples == 9
+    with pytest.raises(SettingError, match=r"got examples=0 for TotalCorrelation; .* give examples=N"):
+        RECIPES["beta_tcvae"](DataSpec((5,), "binary"))
 
 
 def test_unknown_recipe_lists_the_known() -> None:

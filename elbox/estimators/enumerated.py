@@ -13,7 +13,7 @@ from elbox import draws
 from elbox.errors import IncompatibleError
 from elbox.estimators.base import Estimate, Estimator
 from elbox.estimators.codes import Encoded
-from elbox.objectives import Objective
+from elbox.objectives import Objective, Penalized
 from elbox.parts import part
 from elbox.terms import Group, Terms
 
@@ -63,10 +63,11 @@ class Enumerated(Estimator):
         return every
 
     def check(self, objective: Objective) -> None:
-        if not objective.uses_rate:
+        if not objective.uses_rate or isinstance(objective, Penalized):
+            kind = "has penalties on samples" if isinstance(objective, Penalized) else "is one of importance weights"
             raise IncompatibleError(
-                f"Enumerated needs an objective of distortion and rate, and {type(objective).__name__} is one of "
-                "importance weights; use Score() with samples=2 or more, or Enumerated() with ELBO()"
+                f"Enumerated needs an objective of distortion and rate, and {type(objective).__name__} {kind}; "
+                "use Score() with samples=2 or more, or Enumerated() with ELBO()"
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:

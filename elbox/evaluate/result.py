@@ -61,6 +61,14 @@ class Evaluation:
         variance_of_means: Var_x(E_q[z_d]) of each latent dimension; empty if there are too few examples or samples to
             say.
         active_units: How many of these exceed 0.01 (Burda et al., 2016, §5.2); None where they are empty.
+        mutual_information: Index–code mutual information I_q(n; z), at most log `aggregated`; with the next two it adds
+            up to the mean rate of the aggregated examples (see `elbox.evaluate.decomposition`). All three are None
+            unless posterior and prior factorise over dimensions. Their standard errors are those of the codes drawn:
+            how far another seed would move them, not other examples.
+        total_correlation: KL(q(z) ‖ Π_d q(z_d)) of the aggregated posterior q(z).
+        dimension_kl: Σ_d KL(q(z_d) ‖ p(z_d)).
+        aggregated: Number of examples over which the posterior is aggregated, the first ones; 0 for none.
+        codes: Number of codes drawn for these three.
         closed_form: Whether the rate is a closed-form KL; else it is the mean of log q(z|x) − log p(z) over S samples.
         precision: Of the network's products: `"32"`, or `"bf16"` (see `elbox.evaluate.fast`); sums are in float64.
         per_example: The values of each example, [N], under the names above; not in the JSON.
@@ -79,6 +87,11 @@ class Evaluation:
     rate_per_dimension: tuple[float, ...] = ()
     variance_of_means: tuple[float, ...] = ()
     active_units: int | None = None
+    mutual_information: MeanSE | None = None
+    total_correlation: MeanSE | None = None
+    dimension_kl: MeanSE | None = None
+    aggregated: int = 0
+    codes: int = 0
     closed_form: bool = False
     precision: str = "32"
     per_example: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
@@ -113,6 +126,9 @@ class Evaluation:
             ("ELBO", self.elbo, "nats"),
             ("distortion", self.distortion, "nats"),
             (f"rate, {how}", self.rate, "nats"),
+            ("mutual information", self.mutual_information, "nats"),
+            ("total correlation", self.total_correlation, "nats"),
+            ("dimension-wise KL", self.dimension_kl, "nats"),
             ("effective sample size", self.ess, f"of {self.samples}"),
         ]
         rows = [(name, str(value), unit) for name, value, unit in named if value is not None]

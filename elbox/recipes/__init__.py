@@ -5,23 +5,29 @@ from elbox.recipes.base import RECIPES, Recipe, recipe
 from elbox.recipes.calibrated import sigma_vae
 from elbox.recipes.counts import count_vae, topic_vae
 from elbox.recipes.discrete import gumbel_vae, nvil, rebar, relax, vimco
+from elbox.recipes.disentangled import beta_tcvae, dip_vae, factor_vae
 from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full_covariance
 from elbox.recipes.importance import ciwae, iwae, miwae, piwae, renyi_vae, tvo
 from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
+from elbox.recipes.wasserstein import info_vae, swae, wae_mmd
 
 __all__ = [
     "RECIPES",
     "Recipe",
     "ae",
     "annealed_vae",
+    "beta_tcvae",
     "beta_vae",
     "ciwae",
     "conv_vae",
     "count_vae",
     "cyclical_vae",
     "dae",
+    "dip_vae",
+    "factor_vae",
     "free_bits_vae",
     "gumbel_vae",
+    "info_vae",
     "iwae",
     "linear_vae",
     "miwae",
@@ -32,9 +38,11 @@ __all__ = [
     "relax",
     "renyi_vae",
     "sigma_vae",
+    "swae",
     "topic_vae",
     "tvo",
     "vae",
     "vae_full_covariance",
     "vimco",
+    "wae_mmd",
 ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 __all__ = ["headline", "results"]
 
+import math
 from collections.abc import Iterator
 
-from elbox.evaluate import MeanSE
+from elbox.evaluate import Evaluation, MeanSE
 from elbox.report.markup import Html, fragment, minus, section, tag
 from elbox.report.subject import Subject
 
@@ -20,6 +21,13 @@ BITS = "The same as −log p(x) / (D ln 2) with D = {dims}"
 ELBO = "Evidence lower bound, −\u2060(distortion + rate): what a VAE maximises, and at most log p(x)."
 DISTORTION = "−E log p(x|z): what the code leaves out, the cost of an example once its code is known."
 RATE = "KL(q(z|x) ‖ p(z)), {how}: what the code costs, the information that it keeps of an example."
+INFORMATION = (
+    "I(n; z) = E log q(z|x) − log q(z), with q(z) the posterior aggregated over {n} examples: the part of the "
+    "rate that tells examples apart, at most log {n} = {most:.2f}. With the next two it adds up to the rate. Standard "
+    "errors of the three are those of {codes} codes drawn, for these examples."
+)
+CORRELATION = "KL(q(z) ‖ Π q(z_d)): how far latent dimensions depend on each other over the examples; 0 if they do not."
+SHAPES = "Σ KL(q(z_d) ‖ p(z_d)): how far each latent dimension, over the examples, is from its prior."
 ESS = (
     "(Σw)² / Σw² of the importance weights. Near S the posterior fits well; near 1 one sample outweighs all others, "
     "and the bound on log p(x) is loose."
@@ -29,10 +37,8 @@ EXAMPLES = (
     "Standard errors are over these: how far another such set would move a number, not how far another seed would."
 )
 
-NO_PRIOR = (
-    "A deterministic code has no density: there is no rate and no bound on log p(x), and without a prior nothing to "
-    "sample. What needs one of them is left out of this report."
-)
+NO_DENSITY = "A deterministic code has no density: there is no rate and no bound on log p(x){more}."
+NO_PRIOR = ", and without a prior nothing to sample. What needs one of them is left out of this report"
 DENSITY_OF_INTEGERS = (
     "The likelihood is a density of whole numbers taken as real ones: its nats do not compare with those of a "
     "probability of the same values."
@@ -74,6 +80,9 @@ def _numbers(subject: Subject) -> Iterator[tuple[str, str, str, str]]:
         ("ELBO", e.elbo, "nats", ELBO),
         ("Distortion", e.distortion, "nats", DISTORTION),
         ("Rate", e.rate, "nats", RATE.format(how=how)),
+        ("Mutual information", e.mutual_information, "nats", _information(e)),
+        ("Total correlation", e.total_correlation, "nats", CORRELATION),
+        ("Dimension-wise KL", e.dimension_kl, "nats", SHAPES),
         ("Effective sample size", e.ess, f"of {e.samples}", ESS),
     ]
     yield from ((name, minus(str(value)), unit, meaning) for name, value, unit, meaning in found if value is not None)
@@ -82,10 +91,14 @@ def _numbers(subject: Subject) -> Iterator[tuple[str, str, str, str]]:
     yield "Examples", str(e.n), SPLITS[subject.split], EXAMPLES
 
 
+def _information(e: Evaluation) -> str:
+    return INFORMATION.format(n=e.aggregated, most=math.log(max(1, e.aggregated)), codes=e.codes)
+
+
 def _remarks(subject: Subject) -> list[Html]:
     said = []
     if subject.autoencoder:
-        said.append(NO_PRIOR)
+        said.append(NO_DENSITY.format(more=NO_PRIOR if subject.model.prior is None else ""))
     if subject.spec.is_discrete and getattr(subject.model.likelihood, "density", False):
         said.append(DENSITY_OF_INTEGERS)
     elif not subject.spec.is_discrete:

@@ -17,6 +17,7 @@ AXES = (
     "objectives",
     "estimators",
     "baselines",
+    "kernels",
     "nn",
     "schedules",
     "distributions",

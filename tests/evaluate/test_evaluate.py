@@ -305,12 +305,15 @@ def test_a_table_row_for_every_number() -> None:
         "ELBO",
         "distortion",
         "rate, closed form",
+        "mutual information",
+        "total correlation",
+        "dimension-wise KL",
         "effective sample size",
         "active units",
         "examples",
     ]
-    assert [unit for _, _, unit in rows] == ["nats", "bits", "nats", "nats", "nats", "of 20", "of 3", ""]
-    assert all(" ± " in value for _, value, _ in rows[:6])
+    assert [unit for _, _, unit in rows] == ["nats", "bits", *["nats"] * 6, "of 20", "of 3", ""]
+    assert all(" ± " in value for _, value, _ in rows[:9])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,87 @@
+"""Covariance of the aggregated posterior pulled towards that of the prior: DIP-VAE."""
+
+from __future__ import annotations
+
+__all__ = ["InferredPrior"]
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, MultivariateNormal
+
+from elbox.distributions import Delta
+from elbox.errors import IncompatibleError
+from elbox.objectives.penalized import Penalty
+from elbox.objectives.penalties.aggregated import needs_pairs
+from elbox.parts import part
+from elbox.schedules import Schedule
+from elbox.terms import Group, Terms
+
+
+@part
+class InferredPrior(Penalty):
+    r"""Σ_{i≠j} C_ij² + ρ Σ_i (C_ii − 1)² with C the covariance, over the batch, of the posterior's means (DIP-VAE-I) or
+    of the codes, C = Cov_x(E_q[z]) + E_x[Cov_q(z)] (DIP-VAE-II).
+
+    The covariance of the means is the sample covariance Σ_b (μ_b − μ̄)(μ_b − μ̄)ᵀ / (B − 1). Of several groups of latent
+    variables the sum is taken. The values have no unit: they suppose a standard normal prior.
+
+    Reference: Kumar, Sattigeri & Balakrishnan (2018), *Variational inference of disentangled latent concepts from
+    unlabeled observations*, eq. 6 (I) and 7 (II).
+
+    Arguments:
+        weight: λ_od ≥ 0, a number or a `Schedule`.
+        ratio: ρ = λ_d / λ_od ≥ 0; in the paper 10 for DIP-VAE-I and 1 for DIP-VAE-II.
+        of_codes: DIP-VAE-II instead of I.
+
+    Raises:
+        IncompatibleError: if the posterior's moments are not known.
+        ShapeError: for a batch of one example.
+
+    Example:
+        >>> import elbox
+        >>> model = elbox.recipes.vae(elbox.DataSpec((5,), "binary"), latent=2).model
+        >>> InferredPrior(10.0, ratio=10.0)(model.terms(torch.ones(3, 5))).item()
+        20.0
+    """
+
+    def __init__(self, weight: float | Schedule = 10.0, ratio: float = 10.0, *, of_codes: bool = False) -> None:
+        self.weight, self.ratio, self.of_codes = weight, ratio, of_codes
+
+    def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
+        return torch.stack([self._of(group) for group in terms.groups.values()]).sum()
+
+    def _of(self, group: Group) -> Tensor:
+        needs_pairs(type(self).__name__, group)
+        c = _covariance_of_means(group.posterior)
+        if self.of_codes:
+            c = c + _mean_covariance(group.posterior)
+        diagonal = c.diagonal()
+        return (c - torch.diag(diagonal)).square().sum() + self.ratio * (diagonal - 1).square().sum()
+
+
+def _covariance_of_means(q: Distribution) -> Tensor:
+    """Cov_x(E_q[z]), [D, D]."""
+    try:
+        means = q.mean.flatten(0, -2)
+    except NotImplementedError:  # a flow
+        raise _unknown(q) from None
+    centred = means - means.mean(0)  # not torch.cov, which cannot be traced
+    return centred.T @ centred / (len(means) - 1)
+
+
+def _mean_covariance(q: Distribution) -> Tensor:
+    """E_x[Cov_q(z)], [D, D]."""
+    if isinstance(q, Delta):
+        return torch.zeros((), dtype=q.mean.dtype, device=q.mean.device)
+    if isinstance(q, MultivariateNormal):
+        return q.covariance_matrix.flatten(0, -3).mean(0)
+    if isinstance(q, Independent) and q.reinterpreted_batch_ndims == 1:
+        return torch.diag(q.variance.flatten(0, -2).mean(0))
+    raise _unknown(q)
+
+
+def _unknown(q: Distribution) -> IncompatibleError:
+    return IncompatibleError(
+        f"InferredPrior needs the mean and covariance of q(z|x), and {type(q).__name__} does not know them; use a "
+        "DiagonalNormal or FullNormal posterior, or MMD()"
+    )

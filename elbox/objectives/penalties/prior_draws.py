@@ -1,0 +1,35 @@
+"""Draws of the prior beside a batch of codes, for penalties that compare samples of q(z) and p(z)."""
+
+from __future__ import annotations
+
+__all__ = ["prior_draws"]
+
+import torch
+from torch import Tensor
+
+from elbox.errors import IncompatibleError
+from elbox.objectives.penalties.aggregated import needs_pairs
+from elbox.terms import Group
+
+
+def prior_draws(name: str, group: Group) -> Tensor:
+    """As many draws of p(z) as there are codes, [K, B, D], reparameterised where the prior can be.
+
+    Arguments:
+        name: Of the penalty, for messages.
+        group: The group of latent variables; its prior may depend on a condition.
+
+    Raises:
+        IncompatibleError: if there is no prior.
+        ShapeError: for a batch of one example.
+    """
+    needs_pairs(name, group)
+    p = group.prior
+    if p is None:
+        raise IncompatibleError(
+            f"{name} compares codes with draws of the prior, and the model has no prior; use a StandardNormal prior, "
+            "or Distortion() alone"
+        )
+    shape = group.z.shape[:-1]
+    missing = torch.Size(shape[: len(shape) - len(p.batch_shape)])
+    return p.rsample(missing) if p.has_rsample else p.sample(missing)
