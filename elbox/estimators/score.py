@@ -6,6 +6,8 @@ __all__ = ["NVIL", "Score", "VIMCO"]
 
 
 import torch
+from typing import Any
+
 from torch import Tensor, nn
 
 from elbox import draws
@@ -64,7 +66,10 @@ class Score(Estimator, nn.Module):
                 f"use samples=2 or more, or Reparameterized()"
             )
 
-    forward = Estimator.__call__  # torch.compile enters a module there
+    def forward(self, *args: Any, **kwargs: Any) -> Estimate:  # torch.compile enters a module there
+        return Estimator.__call__(self, *args, **kwargs)
+
+    __call__ = forward
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
         value = objective(terms, progress)  # F, [B]

@@ -73,7 +73,7 @@ STEPS: dict[str, Callable[[], tuple[Step, Tensor]]] = {
     "enumerated": lambda: (Step(bits(), ELBO(), Enumerated()), torch.rand(4, 5).round()),
     "denoising": lambda: (step_of("recipes.dae"), torch.rand(4, *IMAGE).round()),
     "total correlation": lambda: (step_of("recipes.beta_tcvae"), torch.rand(4, *IMAGE).round()),
-    "covariance": lambda: (step_of("recipes.dip_vae"), torch.rand(4, *IMAGE).round()),
+    "covariance of means": lambda: (step_of("recipes.dip_vae"), torch.rand(4, *IMAGE).round()),
     "mmd": lambda: (step_of("recipes.info_vae"), torch.rand(4, *IMAGE).round()),
     "mmd of codes": lambda: (step_of("recipes.wae_mmd"), torch.rand(4, *IMAGE).round()),
     "sliced": lambda: (step_of("recipes.swae"), torch.rand(4, *IMAGE).round()),
