@@ -61,7 +61,6 @@ STEPS: dict[str, Callable[[], tuple[Step, Tensor]]] = {
     "path, elbo": lambda: (Step(mixture(), ELBO(), Path()), torch.rand(4, 5)),
     "path, iwae": lambda: (Step(small(), IWAE(3), Path()), torch.rand(4, 5).round()),
     "path, renyi": lambda: (Step(mixture(), Renyi(0.5, 3), Path()), torch.rand(4, 5)),
-    "path, piwae": lambda: (Step(small(), objectives.PIWAE(2, 2), Path()), torch.rand(4, 5).round()),
     "path, tvo": lambda: (Step(mixture(), objectives.TVO(3, 3), Path()), torch.rand(4, 5)),
     "covariance": lambda: (Step(small(), objectives.TVO(3, 3), Covariance()), torch.rand(4, 5).round()),
     "score, miwae": lambda: (Step(small(), objectives.MIWAE(2, 2), Score()), torch.rand(4, 5).round()),
