@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["VAE"]
 
 import math
-from functools import partial
 from typing import Any
 
 import torch
@@ -89,8 +88,9 @@ class VAE(nn.Module):
                 f"got data of event shape {tuple(x.shape[1:])}; expected {tuple(px.event_shape)} as in p(x|z)"
             )
         group = self._group(draws.Draw(z, log_qz, q), None if self.prior is None else self.prior(c))
-        encode, decode = partial(self.encode, c=c), partial(self.decode, c=c)
-        return Terms(px.log_prob(x), {"z": group}, x, px, encode, decode, c)
+        return Terms(
+            px.log_prob(x), {"z": group}, x, px, lambda x: self.encode(x, c=c), lambda z: self.decode(z, c=c), c
+        )
 
     def _group(self, draw: draws.Draw, p: Distribution | None) -> Group:
         self._check_angles(draw.posterior)

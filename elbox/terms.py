@@ -48,7 +48,7 @@ class Group:
     kl: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.has_rate:
+        if self.has_rate and not torch.compiler.is_compiling():  # Dynamo stumbles over the supports of codes
             check_rate(self.posterior, self.prior)
 
     @property
