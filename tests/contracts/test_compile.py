@@ -67,7 +67,6 @@ STEPS: dict[str, Callable[[], tuple[Step, Tensor]]] = {
     "score": lambda: (Step(small(), IWAE(3), Score()), torch.rand(4, 5).round()),
     "score with a network": lambda: (step_of("recipes.nvil").eval(), torch.rand(4, *IMAGE).round()),
     "stand-in": lambda: (step_of("recipes.vimco"), torch.rand(4, *IMAGE).round()),
-    "relaxed": lambda: (step_of("recipes.gumbel_vae"), torch.rand(4, *IMAGE).round()),
     "straight through": lambda: (Step(bits(), ELBO(), StraightThrough(0.5)), torch.rand(4, 5).round()),
     "enumerated": lambda: (Step(bits(), ELBO(), Enumerated()), torch.rand(4, 5).round()),
     "denoising": lambda: (step_of("recipes.dae"), torch.rand(4, *IMAGE).round()),
