@@ -5,9 +5,9 @@ from __future__ import annotations
 __all__ = ["NVIL", "Score", "VIMCO"]
 
 
-import torch
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from elbox import draws
