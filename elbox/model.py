@@ -128,7 +128,8 @@ class VAE(nn.Module):
         """
         if self.prior is None:
             raise IncompatibleError(
-                "got sample on an autoencoder, which has no prior and no density; train a VAE instead, e.g. vae"
+                "got sample on an autoencoder, which has no prior and no density; fit one to its codes with "
+                "elbox.fit_prior(model, x), or train a VAE instead, e.g. vae"
             )
         p = self.prior(c)
         z = p.sample((n,)) if c is None or not p.batch_shape else p.sample()

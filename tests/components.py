@@ -11,8 +11,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from elbox import DataSpec, distributions, estimators, likelihoods, objectives, posteriors, priors, recipes, schedules
-from elbox.nn import MLP, ConvDecoder, ConvEncoder, Standardize
+from elbox import (
+    VAE,
+    DataSpec,
+    distributions,
+    estimators,
+    likelihoods,
+    objectives,
+    posteriors,
+    priors,
+    recipes,
+    schedules,
+)
+from elbox.nn import MLP, ConvDecoder, ConvEncoder, Layer, Standardize, Transposed
 
 LATENT, FEATURES, LEVELS, IMAGE = 2, 5, 6, (1, 8, 9)
 
@@ -32,9 +43,11 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "priors.StandardNormal": lambda: priors.StandardNormal(LATENT),
     "priors.LearnedNormal": lambda: priors.LearnedNormal(LATENT),
     "priors.NormalMixture": lambda: priors.NormalMixture(LATENT, components=3),
+    "priors.FittedMixture": lambda: priors.FittedMixture(LATENT, components=3),
     "posteriors.DiagonalNormal": lambda: posteriors.DiagonalNormal(encoder(2, LATENT), LATENT),
     "posteriors.FullNormal": lambda: posteriors.FullNormal(encoder(2 + LATENT, LATENT), LATENT),
     "posteriors.Deterministic": lambda: posteriors.Deterministic(encoder(LATENT), LATENT),
+    "posteriors.FromPrior": lambda: posteriors.FromPrior(priors.LearnedNormal(LATENT)),
     "posteriors.Corrupted": lambda: posteriors.Corrupted(
         posteriors.DiagonalNormal(encoder(2, LATENT), LATENT), masking=0.3, noise=0.1
     ),
@@ -54,6 +67,16 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "objectives.Penalized": lambda: objectives.Penalized(objectives.ELBO(samples=3), []),
     "objectives.IWAE": lambda: objectives.IWAE(samples=3),
     "objectives.Renyi": lambda: objectives.Renyi(alpha=0.5, samples=3),
+    "objectives.Rate": lambda: objectives.Rate(beta=0.5, samples=3),
+    "objectives.GAN": lambda: objectives.GAN(MLP(FEATURES, [6], (), nn.Tanh)),
+    "objectives.VAEGAN": lambda: objectives.VAEGAN(encoder(4), MLP(4, [6], (), nn.Tanh), gamma=0.5, samples=3),
+    "objectives.AdversarialCodes": lambda: objectives.AdversarialCodes(MLP(LATENT, [6], (), nn.Tanh), weight=0.5),
+    "objectives.CodeNorm": lambda: objectives.CodeNorm(weight=0.5),
+    "objectives.WeightNorm": lambda: objectives.WeightNorm(decoder(FEATURES), weight=0.5),
+    "objectives.Contractive": lambda: objectives.Contractive(weight=0.5, scale=2.0),
+    "objectives.DecoderSlope": lambda: objectives.DecoderSlope(weight=0.5, scale=2.0, probes=2),
+    "objectives.MSSSIM": lambda: objectives.MSSSIM(span=2.0, weight=0.5, window=5),
+    "objectives.Perceptual": lambda: objectives.Perceptual(encoder(4), weight=0.5),
     "estimators.Reparameterized": lambda: estimators.Reparameterized(),
     "estimators.AnalyticKL": lambda: estimators.AnalyticKL(),
     "estimators.Path": lambda: estimators.Path(),
@@ -61,6 +84,8 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "nn.MLP": lambda: MLP(FEATURES, [6, 4], (2, 3), nn.Tanh, offset=0.5, scale=2.0),
     "nn.ConvEncoder": lambda: ConvEncoder(IMAGE, (2, 3), channels=(3, 4), offset=0.5, scale=2.0),
     "nn.ConvDecoder": lambda: ConvDecoder(LATENT, (2, *IMAGE), channels=(3, 4)),
+    "nn.Layer": lambda: Layer(FEATURES, LATENT, nn.Tanh, offset=0.5, scale=2.0),
+    "nn.Transposed": lambda: Transposed(Layer(FEATURES, LATENT)),
     "nn.Standardize": lambda: Standardize((FEATURES,), offset=(1.0, 2.0, 3.0, 4.0, 5.0), scale=2.0),
     "schedules.Constant": lambda: schedules.Constant(0.5),
     "schedules.Linear": lambda: schedules.Linear(0.0, 2.0, over=0.5),
@@ -80,12 +105,35 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.vae_full_covariance": lambda: recipes.vae_full_covariance(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.linear_vae": lambda: recipes.linear_vae(REAL, latent=LATENT),
     "recipes.iwae": lambda: recipes.iwae(BINARY, latent=LATENT, samples=3, hidden=(6,)),
+    "recipes.aae": lambda: recipes.aae(BINARY, latent=LATENT, hidden=(6,), discriminator=(6,)),
+    "recipes.wae_gan": lambda: recipes.wae_gan(BINARY, latent=LATENT, hidden=(6,), discriminator=(6,)),
+    "recipes.vae_gan": lambda: recipes.vae_gan(BINARY, latent=LATENT, hidden=(6,), discriminator=(6, 4)),
+    "recipes.gan": lambda: recipes.gan(BINARY, latent=LATENT, hidden=(6,), discriminator=(6,)),
+    "recipes.ms_ssim_vae": lambda: recipes.ms_ssim_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.rae_l2": lambda: recipes.rae_l2(BINARY, latent=LATENT, hidden=(6,), components=3),
+    "recipes.rae_gp": lambda: recipes.rae_gp(BINARY, latent=LATENT, hidden=(6,), components=3),
+    "recipes.contractive_ae": lambda: recipes.contractive_ae(BINARY, latent=LATENT),
 }
 
 
 def of(*axes: str) -> list[str]:
     """The names in the table that belong to these axes."""
     return [name for name in COMPONENTS if name.split(".")[0] in axes]
+
+
+def objective(name: str) -> objectives.Objective:
+    """The objective; a penalty is subtracted from the ELBO, so that what holds for objectives is tested for it too."""
+    made = make(name)
+    return objectives.Penalized(objectives.ELBO(samples=3), [made]) if isinstance(made, objectives.Penalty) else made
+
+
+def surroundings(name: str, samples: int, batch: int) -> dict[str, Any]:
+    """What terms hold beside densities and codes: a batch that the objective accepts, p(x|z), encoder and decoder."""
+    event = IMAGE if name == "objectives.MSSSIM" else (FEATURES,)
+    likelihood = likelihoods.FixedGaussian(MLP(LATENT, [6], event))
+    posterior = posteriors.DiagonalNormal(MLP(event, [6], (2, LATENT)), LATENT)
+    terms = VAE(priors.StandardNormal(LATENT), likelihood, posterior).terms(torch.randn(batch, *event), samples)
+    return {"x": terms.x, "px": terms.px, "encode": terms.encode, "decode": terms.decode}
 
 
 def make(name: str, seed: int = 0) -> Any:

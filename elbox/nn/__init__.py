@@ -3,5 +3,6 @@
 from elbox.nn.conv import ConvDecoder, ConvEncoder
 from elbox.nn.mlp import MLP
 from elbox.nn.standardize import Standardize
+from elbox.nn.tied import Layer, Transposed
 
-__all__ = ["MLP", "ConvDecoder", "ConvEncoder", "Standardize"]
+__all__ = ["MLP", "ConvDecoder", "ConvEncoder", "Layer", "Standardize", "Transposed"]

@@ -6,6 +6,7 @@ Any `zuko.lazy.LazyDistribution` with x as its context (a conditional flow) is a
 from elbox.posteriors.corrupted import Corrupted
 from elbox.posteriors.deterministic import Deterministic
 from elbox.posteriors.diagonal_normal import DiagonalNormal
+from elbox.posteriors.from_prior import FromPrior
 from elbox.posteriors.full_normal import FullNormal
 
-__all__ = ["Corrupted", "Deterministic", "DiagonalNormal", "FullNormal"]
+__all__ = ["Corrupted", "Deterministic", "DiagonalNormal", "FromPrior", "FullNormal"]

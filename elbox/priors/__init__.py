@@ -3,8 +3,9 @@
 Any `zuko.lazy.LazyDistribution` (a flow, a mixture) is a prior as it stands.
 """
 
+from elbox.priors.fitted_mixture import FittedMixture
 from elbox.priors.learned_normal import LearnedNormal
 from elbox.priors.normal_mixture import NormalMixture
 from elbox.priors.standard_normal import StandardNormal
 
-__all__ = ["LearnedNormal", "NormalMixture", "StandardNormal"]
+__all__ = ["FittedMixture", "LearnedNormal", "NormalMixture", "StandardNormal"]

@@ -31,9 +31,11 @@ EXAMPLES = (
     "Standard errors are over these: how far another such set would move a number, not how far another seed would."
 )
 
-NO_PRIOR = (
-    "A deterministic code has no density: there is no rate and no bound on log p(x), and without a prior nothing to "
-    "sample. What needs one of them is left out of this report."
+NO_DENSITY = "A deterministic code has no density: there is no rate and no bound on log p(x){more}."
+NO_PRIOR = ", and without a prior nothing to sample. What needs one of them is left out of this report"
+NO_ENCODER = (
+    "The model has no encoder: its codes are draws of the prior, whatever the example is. All reconstructions are "
+    "alike, and log p(x) is a plain average over draws of the prior, far too low unless there are very many."
 )
 DENSITY_OF_INTEGERS = (
     "The likelihood is a density of whole numbers taken as real ones: its nats do not compare with those of a "
@@ -89,7 +91,9 @@ def _numbers(subject: Subject) -> Iterator[tuple[str, str, str, str]]:
 def _remarks(subject: Subject) -> list[Html]:
     kind, said = subject.spec.kind, []
     if subject.autoencoder:
-        said.append(NO_PRIOR)
+        said.append(NO_DENSITY.format(more=NO_PRIOR if subject.model.prior is None else ""))
+    if subject.encoderless:
+        said.append(NO_ENCODER)
     if kind in ("levels", "count") and isinstance(subject.model.likelihood, DENSITIES):
         said.append(DENSITY_OF_INTEGERS)
     elif kind == "real":

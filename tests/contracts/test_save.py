@@ -48,6 +48,7 @@ def test_through_json(name: str) -> None:
     assert to_tree(new) == to_tree(old)
     if isinstance(old, nn.Module):
         new.load_state_dict(old.state_dict())
+    if isinstance(old, nn.Module) and not name.startswith("objectives."):
         assert torch.equal(outputs(new, name), outputs(old, name))
 
 
@@ -63,6 +64,8 @@ def test_model_through_json(name: str) -> None:
     recipe = make(name)
     model, objective, estimator = through_json([recipe.model, recipe.objective, recipe.estimator])
     model.load_state_dict(recipe.model.state_dict())
+    if isinstance(objective, nn.Module):  # with players of its own
+        objective.load_state_dict(recipe.objective.state_dict())
     x = inputs(name)
     losses = []
     for m, o, e in ((model, objective, estimator), (recipe.model, recipe.objective, recipe.estimator)):
