@@ -58,7 +58,9 @@ class Group:
         Raises:
             NotImplementedError: if torch knows no closed form for the two distributions.
         """
-        return replace(self, kl=kl_divergence(self.posterior, self.prior)) if self.has_rate else self
+        if self.prior is None or not self.has_rate:
+            return self
+        return replace(self, kl=kl_divergence(self.posterior, self.prior))
 
     def rate_per_dimension(self) -> Tensor:
         r"""KL(q(z_d|x) ‖ p(z_d)) for each latent dimension, [B, D], nats; sums to `rate`.

@@ -155,7 +155,7 @@ def network_of(recipe: Recipe) -> tuple[nn.Module, nn.Module]:
     """The two places of the object that rae_l2 and contractive_ae have in two places."""
     if recipe.name == "contractive_ae" or not isinstance(recipe.objective.penalties[0], elbox.objectives.CodeNorm):
         return recipe.model.posterior.net, recipe.model.likelihood.net.layer
-    return recipe.model.likelihood.net, recipe.objective.penalties[1].network
+    return recipe.model.likelihood, recipe.objective.penalties[1].network
 
 
 @pytest.mark.parametrize("name", ["rae_l2", "contractive_ae"])

@@ -137,7 +137,7 @@ def with_rate(group: Group) -> Group:
 
     Where q or p depends on samples of other groups, the closed form is averaged over these.
     """
-    if not group.has_rate or group.kl is not None:
+    if group.prior is None or not group.has_rate or group.kl is not None:
         return group
     try:
         kl = kl_divergence(group.posterior, group.prior)

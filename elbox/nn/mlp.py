@@ -74,4 +74,4 @@ class MLP(nn.Module):
             )
         x = x if self.standardize is None else self.standardize(x)
         h = self.net(torch.cat([x.flatten(-len(self.inputs)), *c], -1))
-        return h.unflatten(-1, self.outputs)
+        return h.reshape(*h.shape[:-1], *self.outputs)  # outputs may be ()

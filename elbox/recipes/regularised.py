@@ -51,11 +51,11 @@ def rae_l2(
     Example:
         >>> import elbox
         >>> recipe = elbox.recipes.rae_l2(elbox.DataSpec((5,), "binary"))
-        >>> recipe.objective.penalties[1].network is recipe.model.likelihood.net
+        >>> recipe.objective.penalties[1].network is recipe.model.likelihood
         True
     """
     plain = ae(data, latent, hidden, activation, likelihood).model
-    penalties = [CodeNorm(beta), WeightNorm(plain.likelihood.net, weight)]
+    penalties = [CodeNorm(beta), WeightNorm(plain.likelihood, weight)]
     model = VAE(FittedMixture(latent, components), plain.likelihood, plain.posterior)
     return Recipe(model, Penalized(Distortion(), penalties), Reparameterized())
 

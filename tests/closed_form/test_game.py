@@ -194,7 +194,7 @@ def test_vae_gan_is_algorithm_1(estimator: Reparameterized | AnalyticKL) -> None
     terms = model.terms(x, 2)
     if isinstance(estimator, AnalyticKL):
         terms = replace(terms, groups={"z": terms.groups["z"].with_kl()})
-    again, drawn = terms.px.mean, model.decode(torch.randn(2, 4, 2).double()).mean
+    again, drawn = terms.px.mean, model.decode(model.prior().sample((2, 4))).mean
     likeness = (0.5 * (features(x) - features(again)).square().sum(-1)).mean()
 
     def no(y: Tensor) -> Tensor:  # −log(1 − D)
@@ -217,7 +217,7 @@ def test_gan_is_algorithm_1() -> None:
     torch.manual_seed(1)
     loss = Reparameterized()(model, x, objective).loss
     torch.manual_seed(1)
-    made = model.decode(torch.randn(1, 4, 2).double()).mean
+    made = model.decode(model.prior().sample((1, 4))).mean
     generator = softplus(-objective.discriminator(made)).mean()
     critic = softplus(-objective.discriminator(x)).mean() + softplus(objective.discriminator(made)).mean()
     torch.testing.assert_close(loss, generator)

@@ -53,7 +53,7 @@ class WeightNorm(Penalty):
     Example:
         >>> import elbox
         >>> model = elbox.recipes.ae(elbox.DataSpec((5,), "binary"), latent=2).model
-        >>> WeightNorm(model.likelihood.net, 1e-4).weight
+        >>> WeightNorm(model.likelihood, 1e-4).weight
         0.0001
     """
 

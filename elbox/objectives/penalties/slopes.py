@@ -55,7 +55,7 @@ class Contractive(Penalty):
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
         assert terms.encode is not None
         encode = terms.encode
-        codes, pull = torch.func.vjp(lambda x: _mean(encode(x)), terms.x)
+        codes, pull = torch.func.vjp(lambda x: _mean(encode(x)), terms.x)[:2]
         (rows,) = torch.vmap(pull)(_probes(codes, self.probes))  # Jᵀ v of each v, [n, B, *event]
         return _squared(rows * self.scale, exact=self.probes is None)
 
