@@ -105,8 +105,8 @@ class VAE(nn.Module):
         return self.posterior(_join(x, c))
 
     def decode(self, z: Tensor, *, c: Any = None) -> Distribution:
-        """The likelihood p(x|z) of codes [..., D]."""
-        return self.likelihood(_join(z, c))
+        """The likelihood p(x|z) of codes [..., D], with a condition [B, ...] those of [..., B, D]."""
+        return self.likelihood(_join(z, _repeat(c, *z.shape[:-2])))
 
     def reconstruct(self, x: Tensor, *, c: Any = None) -> Tensor:
         """The mean of p(x|z) at the posterior's mean z (for a flow, of 100 draws), [B, *event] for x [B, *event]."""
@@ -199,5 +199,5 @@ def _join(a: Tensor, c: Any) -> Any:
     return a if c is None else (a, c)
 
 
-def _repeat(c: Any, samples: int) -> Any:
-    return c if c is None else c.expand(samples, *c.shape)
+def _repeat(c: Any, *samples: int) -> Any:
+    return c if c is None else c.expand(*samples, *c.shape)

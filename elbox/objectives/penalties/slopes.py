@@ -89,17 +89,18 @@ class DecoderSlope(Penalty):
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
         assert terms.decode is not None
-        decode, (group,) = terms.decode, terms.groups.values()
-
-        def push(v: Tensor) -> Tensor:
-            return torch.func.jvp(lambda z: decode(z).mean, (group.z,), (v,))[1]
-
-        columns = torch.vmap(push)(_probes(group.z, self.probes))  # J v of each v, [n, K, B, *event]
-        return (
-            _squared(columns.flatten(1, 2) / self.scale, exact=self.probes is None)
-            .unflatten(0, group.z.shape[:2])
-            .mean(0)
-        )
+        (group,) = terms.groups.values()
+        v = _probes(group.z, self.probes)  # [n, K, B, D]
+        with torch.enable_grad():
+            codes = group.z.repeat(len(v), 1, 1).requires_grad_()
+            made = terms.decode(codes).mean
+            along = torch.zeros_like(made).requires_grad_()
+            (pulled,) = torch.autograd.grad(made, codes, along, create_graph=True)  # Jᵀ u, whose slope in u along v
+            (columns,) = torch.autograd.grad(
+                pulled, along, v.flatten(0, 1), create_graph=True
+            )  # is J v, [n K, B, *event]
+        columns = columns.unflatten(0, v.shape[:2]).flatten(1, 2) / self.scale
+        return _squared(columns, exact=self.probes is None).unflatten(0, v.shape[1:3]).mean(0)
 
 
 def _probes(z: Tensor, n: int | None) -> Tensor:
