@@ -92,6 +92,7 @@ def test_a_penalty_lowers_what_it_penalises(
     assert found[0] < 0.7 * found[1]
 
 
+@pytest.mark.slow
 def test_ms_ssim_rises(digits: Data) -> None:
     x = digits.examples("test")
     run = elbox.fit(made("ms_ssim_vae", digits, latent=10), digits, replace(QUICK, epochs=30))
@@ -102,6 +103,7 @@ def test_ms_ssim_rises(digits: Data) -> None:
     assert after > before + 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["aae", "wae_gan"])
 def test_the_adversary_brings_codes_to_the_prior(name: str, digits: Data) -> None:
     """Codes that begin far from N(0, I) come nearer, in mean and spread, than without the penalty."""
@@ -120,19 +122,25 @@ def test_the_adversary_brings_codes_to_the_prior(name: str, digits: Data) -> Non
     assert found[0] < 0.5 * found[1]
 
 
-def test_gan_and_vae_gan_learn_the_mean_image(digits: Data) -> None:
-    """After a few passes what they draw has the pixels' frequencies far better than at the start."""
-    wanted = digits.examples("train").mean(0)
-    for name in ("gan", "vae_gan"):
-        recipe = made(name, digits, hidden=(32,), discriminator=(32, 16))
-        torch.manual_seed(0)
-        with torch.no_grad():  # a start from which there is something to learn
-            recipe.model.likelihood.net.net[-1].bias.normal_(std=2)
-        run = elbox.fit(recipe, digits, replace(QUICK, epochs=40, evaluations=0, lr=3e-3))
-        far = [
-            float((m.sample(500, mean=True).mean(0) - wanted).detach().abs().mean()) for m in (recipe.model, run.model)
-        ]
-        assert far[1] < 0.6 * far[0], name
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gan", "vae_gan"])
+def test_generators_learn_the_mean_image(name: str, digits: Data) -> None:
+    """After 300 steps what they draw has the pixels' frequencies far better than at the start."""
+    x = digits.examples("train")
+    recipe = made(name, digits, hidden=(32,), discriminator=(32, 16))
+    step = Step(recipe.model, recipe.objective, recipe.estimator)
+    torch.manual_seed(0)
+    with torch.no_grad():  # a start from which there is something to learn
+        recipe.model.likelihood.net.net[-1].bias.normal_(std=2)
+    optimizer, far = torch.optim.Adam(step.parameters(), 3e-3), []
+    for steps in (0, 300):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            step(x[torch.randint(len(x), (64,))])[0].backward()
+            optimizer.step()
+        with torch.no_grad():
+            far.append(float((recipe.model.sample(500, mean=True).mean(0) - x.mean(0)).abs().mean()))
+    assert far[1] < 0.75 * far[0]
 
 
 @pytest.mark.parametrize("name", SMALL)

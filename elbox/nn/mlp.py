@@ -27,7 +27,7 @@ class MLP(nn.Module):
     Arguments:
         inputs: Shape of one input, an int for a vector.
         hidden: Widths of the hidden layers.
-        outputs: Shape of one output.
+        outputs: Shape of one output; () for a scalar.
         activation: Class of the non-linearity f.
         context: Number of features of a condition c; the input is then a pair (x, c).
         offset: Subtracted from the input, one number or one for each dimension (`DataSpec.offset`).
@@ -74,4 +74,4 @@ class MLP(nn.Module):
             )
         x = x if self.standardize is None else self.standardize(x)
         h = self.net(torch.cat([x.flatten(-len(self.inputs)), *c], -1))
-        return h.reshape(*h.shape[:-1], *self.outputs)  # outputs may be ()
+        return h.unflatten(-1, self.outputs) if self.outputs else h.squeeze(-1)

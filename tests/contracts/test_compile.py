@@ -54,12 +54,8 @@ STEPS: dict[str, Callable[[], tuple[Step, Tensor]]] = {
     "path, renyi": lambda: (Step(mixture(), Renyi(0.5, 3), Path()), torch.rand(4, 5)),
     "score": lambda: (Step(small(), IWAE(3), Score()), torch.rand(4, 5).round()),
     "denoising": lambda: (step_of("recipes.dae"), torch.rand(4, *IMAGE).round()),
-    "adversary of codes": lambda: (step_of("recipes.aae"), torch.rand(4, *IMAGE).round()),
-    "gan": lambda: (step_of("recipes.gan"), torch.rand(4, *IMAGE).round()),
-    "vae-gan": lambda: (step_of("recipes.vae_gan"), torch.rand(4, *IMAGE).round()),
     "ms-ssim": lambda: (step_of("recipes.ms_ssim_vae"), torch.rand(4, *IMAGE).round()),
     "norm of weights": lambda: (step_of("recipes.rae_l2"), torch.rand(4, *IMAGE).round()),
-    "slope of the decoder": lambda: (step_of("recipes.rae_gp"), torch.rand(4, *IMAGE).round()),
     "slope of the encoder": lambda: (step_of("recipes.contractive_ae"), torch.rand(4, *IMAGE).round()),
     "convolutions": lambda: (step_of("recipes.conv_vae"), torch.rand(4, *IMAGE).round()),
 }
