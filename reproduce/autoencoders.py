@@ -15,7 +15,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
 import elbox
@@ -48,15 +47,15 @@ class Classifier(nn.Module):
         return self.last(self.features(x))
 
 
-def classifier(data: elbox.Data, epochs: int, seed: int) -> tuple[Classifier, float]:
+def classifier(data: elbox.Data, epochs: int, seed: int, rows: int) -> tuple[Classifier, float]:
     """A classifier trained on the training labels, and its accuracy on the test split."""
     torch.manual_seed(seed)
-    net, x, y = Classifier(), data.train.x, data.train.y
+    net, x, y = Classifier(), data.train.x[:rows], data.train.y[:rows]
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
     for _ in range(epochs):
-        for rows in torch.randperm(len(x)).split(100):
+        for batch in torch.randperm(len(x)).split(100):
             optimizer.zero_grad()
-            F.cross_entropy(net(x[rows]), y[rows]).backward()
+            F.cross_entropy(net(x[batch]), y[batch]).backward()
             optimizer.step()
     net.eval()
     with torch.no_grad():
@@ -76,8 +75,10 @@ def frechet(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) 
 
     Reference: Dowson & Landau (1982), *The Fréchet distance between multivariate normal distributions*, eq. 4.
     """
-    root = np.real(sqrtm(a[1] @ b[1]))
-    return float(np.square(a[0] - b[0]).sum() + np.trace(a[1] + b[1] - 2 * root))
+    values, vectors = np.linalg.eigh(a[1])
+    root = vectors * np.sqrt(np.maximum(values, 0))  # C_a = root rootᵀ; C_a C_b has the eigenvalues of rootᵀ C_b root
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root.T @ b[1] @ root), 0)).sum()
+    return float(np.square(a[0] - b[0]).sum() + np.trace(a[1] + b[1]) - 2 * cross)
 
 
 def trained(name: str, data: elbox.Data, options: argparse.Namespace) -> elbox.Run:
@@ -104,7 +105,7 @@ def measured(
     again = decode(run.model, z)
     error = MeanSE.of(((again - x) / 255).square().flatten(1).sum(1).double().numpy())
     torch.manual_seed(options.seed)
-    mixed = elbox.fit_prior(run.model, data.examples("train", 20_000), COMPONENTS, seed=options.seed).eval()
+    mixed = elbox.fit_prior(run.model, data.examples("train", 2 * options.test), COMPONENTS, seed=options.seed).eval()
     with torch.no_grad():
         codes = {
             "prior": run.model.prior().sample((len(x),)) if run.recipe.name in ("vae", "wae_mmd", "wae_gan") else None,
@@ -133,7 +134,9 @@ def main(arguments: list[str]) -> None:
     if options.quick:
         options.epochs, options.hidden, options.test = 1, [64], 1000
     start, data = time.perf_counter(), elbox.load("mnist")
-    net, accuracy = classifier(data, 1 if options.quick else 5, options.seed)
+    net, accuracy = classifier(
+        data, 1 if options.quick else 5, options.seed, 5000 if options.quick else len(data.train)
+    )
     wanted = statistics(net, data.examples("test", options.test))
     floor = frechet(wanted, statistics(net, data.examples("train", options.test)))
     rows = []

@@ -17,7 +17,7 @@ from elbox import VAE, AnalyticKL, IncompatibleError, Reparameterized, Terms
 from elbox.distributions import Delta, diagonal_normal
 from elbox.likelihoods import Gaussian
 from elbox.nn import MLP
-from elbox.objectives import GAN, VAEGAN, AdversarialCodes, Distortion, Penalized
+from elbox.objectives import GAN, VAEGAN, AdversarialCodes, Contractive, DecoderSlope, Distortion, Penalized
 from elbox.objectives.game import deception, detection, draws_like
 from elbox.objectives.renyi import IWAE
 from elbox.posteriors import Deterministic, DiagonalNormal, FromPrior
@@ -265,3 +265,22 @@ def test_adversaries_of_codes_need_one_group_with_a_prior(groups: int) -> None:
             IncompatibleError, match=f"got a model with {got}.*use one group with a StandardNormal prior"
         ):
             objective(terms)
+
+
+def test_a_condition_goes_with_every_code() -> None:
+    """Codes that are decoded anew, with several samples or probes, each have the condition of their example."""
+    torch.manual_seed(0)
+    q = DiagonalNormal(MLP(5, [6], (2, 2), context=3), 2)
+    model = VAE(StandardNormal(2), Gaussian(MLP(2, [6], 5, context=3)), q)
+    x, c = torch.randn(4, 5), torch.randn(4, 3)
+    judges = (DecoderSlope(), Contractive(), VAEGAN(MLP(5, [], 3), MLP(3, [], ()), samples=3))
+    for found in judges:
+        torch.manual_seed(1)
+        together = found(model.terms(x, 1, c=c))
+        torch.manual_seed(1)
+        shuffled = found(model.terms(x, 1, c=c.flip(0)))
+        assert together.shape == (4,)
+        assert not torch.equal(together, shuffled)
+        assert found(model.terms(x, 3, c=c)).shape == (4,)
+    z = torch.randn(3, 4, 2)
+    torch.testing.assert_close(model.decode(z, c=c).mean[1], model.decode(z[1], c=c).mean)

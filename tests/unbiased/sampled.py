@@ -51,7 +51,7 @@ def sample(
 
 def worst(exact: Gradient, found: Sampled) -> tuple[float, str]:
     """The largest deviation of one derivative from the exact one, in standard errors, and where it is."""
-    scores = {n: ((found.mean[n] - exact[n]).abs() - 1e-7).clamp(min=0) / (found.error[n] + 1e-12) for n in exact}
+    scores = {n: ((found.mean[n] - exact[n]).abs() - 1e-6).clamp(min=0) / (found.error[n] + 1e-12) for n in exact}
     name = max((n for n in scores if scores[n].numel()), key=lambda n: scores[n].max().item())
     return scores[name].max().item(), name
 
