@@ -12,7 +12,7 @@ from elbox.errors import (
     ShapeError,
 )
 from elbox.estimators import AnalyticKL, Path, Reparameterized, Score
-from elbox.evaluate import Evaluation, encode, evaluate, log_likelihood
+from elbox.evaluate import Evaluation, encode, evaluate, fit_prior, log_likelihood
 from elbox.model import VAE
 from elbox.objectives import ELBO, IWAE, Renyi
 from elbox.parts import part
@@ -55,6 +55,7 @@ __all__ = [
     "estimators",
     "evaluate",
     "fit",
+    "fit_prior",
     "from_array",
     "kernels",
     "likelihoods",

@@ -110,8 +110,8 @@ class VAE(nn.Module):
         return self.posterior(_join(x, c))
 
     def decode(self, z: Tensor, *, c: Any = None) -> Distribution:
-        """The likelihood p(x|z) of codes [..., D]."""
-        return self.likelihood(_join(z, c))
+        """The likelihood p(x|z) of codes [..., D], with a condition [B, ...] those of [..., B, D]."""
+        return self.likelihood(_join(z, _repeat(c, *z.shape[:-2])))
 
     def reconstruct(self, x: Tensor, *, c: Any = None) -> Tensor:
         """The mean of p(x|z) at the posterior's mean z (for a flow, of 100 draws), [B, *event] for x [B, *event]."""
@@ -133,7 +133,8 @@ class VAE(nn.Module):
         """
         if self.prior is None:
             raise IncompatibleError(
-                "got sample on an autoencoder, which has no prior and no density; train a VAE instead, e.g. vae"
+                "got sample on an autoencoder, which has no prior and no density; fit one to its codes with "
+                "elbox.fit_prior(model, x), or train a VAE instead, e.g. vae"
             )
         p = self.prior(c)
         z = p.sample((n,)) if c is None or not p.batch_shape else p.sample()
@@ -233,5 +234,5 @@ def _join(a: Tensor, c: Any) -> Any:
     return a if c is None else (a, c)
 
 
-def _repeat(c: Any, samples: int) -> Any:
-    return c if c is None else c.expand(samples, *c.shape)
+def _repeat(c: Any, *samples: int) -> Any:
+    return c if c is None else c.expand(*samples, *c.shape)

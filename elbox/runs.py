@@ -28,19 +28,22 @@ import torch
 from elbox import data as data_package
 from elbox.data import Data
 from elbox.errors import ElboxError, IncompatibleError, RunError
-from elbox.evaluate import Evaluation, MeanSE, encode, held_out
+from elbox.evaluate import Evaluation, MeanSE, encode, held_out, refit
 from elbox.evaluate import evaluate as evaluate_model
 from elbox.evaluate.bounds import bounds
 from elbox.evaluate.decomposition import decomposed
 from elbox.evaluate.result import ACTIVE
 from elbox.likelihoods.base import Likelihood
 from elbox.model import VAE
+from elbox.priors import FittedMixture
 from elbox.recipes import Recipe
 from elbox.spec import DataSpec
 from elbox.train import Training, TrainResult, checkpoint, train
 from elbox.train.loop import check
 from elbox.train.processes import join
 from elbox.train.step import Step
+
+FITTED = 20_000  # training examples to whose codes a `FittedMixture` prior is fitted
 
 
 class Interrupted(Exception):
@@ -275,6 +278,8 @@ def _train(
     )
     info |= _outcome(result)
     recipe.model.eval()
+    if isinstance(recipe.model.prior, FittedMixture) and not result.interrupted:
+        refit(recipe.model, data.examples("train", FITTED), seed=training.seed)
     if folder is not None:
         world.on_first(lambda: _write_end(folder, info, recipe.model))
     if result.interrupted:
@@ -354,6 +359,8 @@ def _check_fit(recipe: Recipe, data: Data) -> None:
             f"got a {type(likelihood).__name__} of {levels} levels for data of {spec.levels}; make the recipe with the "
             "data's own spec: recipe(data.spec)"
         )
+    if isinstance(recipe.model.prior, FittedMixture):
+        recipe.model.prior.check(len(data.train.x))
     with torch.random.fork_rng():
         recipe.estimator(recipe.model, data.examples("train", 2), recipe.objective)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from elbox import (
+    VAE,
     DataSpec,
     baselines,
     distributions,
@@ -25,7 +26,7 @@ from elbox import (
     recipes,
     schedules,
 )
-from elbox.nn import MLP, Angles, ConvDecoder, ConvEncoder, LogCounts, Standardize
+from elbox.nn import MLP, Angles, ConvDecoder, ConvEncoder, Layer, LogCounts, Standardize, Transposed
 
 LATENT, FEATURES, LEVELS, IMAGE = 2, 5, 6, (1, 8, 9)
 
@@ -65,6 +66,15 @@ def objective(name: str) -> objectives.Objective:
     """The objective; a penalty is subtracted from the ELBO, so that what holds for objectives is tested for it too."""
     made = make(name)
     return objectives.Penalized(objectives.ELBO(samples=3), [made]) if isinstance(made, objectives.Penalty) else made
+
+
+def surroundings(name: str, samples: int, batch: int) -> dict[str, Any]:
+    """What terms hold beside densities and codes: a batch that the objective accepts, p(x|z), encoder and decoder."""
+    event = IMAGE if name == "objectives.MSSSIM" else (FEATURES,)
+    likelihood = likelihoods.FixedGaussian(MLP(LATENT, [6], event))
+    posterior = posteriors.DiagonalNormal(MLP(event, [6], (2, LATENT)), LATENT)
+    terms = VAE(priors.StandardNormal(LATENT), likelihood, posterior).terms(torch.randn(batch, *event), samples)
+    return {"x": terms.x, "px": terms.px, "encode": terms.encode, "decode": terms.decode}
 
 
 COMPONENTS: dict[str, Callable[[], Any]] = {
@@ -223,6 +233,28 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.info_vae": lambda: recipes.info_vae(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.wae_mmd": lambda: recipes.wae_mmd(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.swae": lambda: recipes.swae(BINARY, latent=LATENT, hidden=(6,)),
+    "priors.FittedMixture": lambda: priors.FittedMixture(LATENT, components=3),
+    "posteriors.FromPrior": lambda: posteriors.FromPrior(priors.LearnedNormal(LATENT)),
+    "objectives.Rate": lambda: objectives.Rate(beta=0.5, samples=3),
+    "objectives.GAN": lambda: objectives.GAN(MLP(FEATURES, [6], (), nn.Tanh)),
+    "objectives.VAEGAN": lambda: objectives.VAEGAN(encoder(4), MLP(4, [6], (), nn.Tanh), gamma=0.5, samples=3),
+    "objectives.AdversarialCodes": lambda: objectives.AdversarialCodes(MLP(LATENT, [6], (), nn.Tanh), weight=0.5),
+    "objectives.CodeNorm": lambda: objectives.CodeNorm(weight=0.5),
+    "objectives.WeightNorm": lambda: objectives.WeightNorm(decoder(FEATURES), weight=0.5),
+    "objectives.Contractive": lambda: objectives.Contractive(weight=0.5, scale=2.0),
+    "objectives.DecoderSlope": lambda: objectives.DecoderSlope(weight=0.5, scale=2.0, probes=2),
+    "objectives.MSSSIM": lambda: objectives.MSSSIM(span=2.0, weight=0.5, window=5),
+    "objectives.Perceptual": lambda: objectives.Perceptual(encoder(4), weight=0.5),
+    "nn.Layer": lambda: Layer(FEATURES, LATENT, nn.Tanh, offset=0.5, scale=2.0),
+    "nn.Transposed": lambda: Transposed(Layer(FEATURES, LATENT)),
+    "recipes.aae": lambda: recipes.aae(BINARY, latent=LATENT, hidden=(6,), discriminator=(6,)),
+    "recipes.wae_gan": lambda: recipes.wae_gan(BINARY, latent=LATENT, hidden=(6,), discriminator=(6,)),
+    "recipes.vae_gan": lambda: recipes.vae_gan(BINARY, latent=LATENT, hidden=(6,), discriminator=(6, 4)),
+    "recipes.gan": lambda: recipes.gan(BINARY, latent=LATENT, hidden=(6,), discriminator=(6,)),
+    "recipes.ms_ssim_vae": lambda: recipes.ms_ssim_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.rae_l2": lambda: recipes.rae_l2(BINARY, latent=LATENT, hidden=(6,), components=3),
+    "recipes.rae_gp": lambda: recipes.rae_gp(BINARY, latent=LATENT, hidden=(6,), components=3),
+    "recipes.contractive_ae": lambda: recipes.contractive_ae(BINARY, latent=LATENT),
 }
 
 

@@ -31,10 +31,11 @@ OBJECTIVES = {
     "free bits": lambda: ELBO(free_bits=0.1),
     "free bits per dimension": lambda: ELBO(free_bits=0.1, per_dimension=True),
     "capacity": lambda: ELBO(capacity=1.0),
-} | {n: (lambda n=n: make_objective(n)) for n in of("objectives")}
+} | {n: (lambda n=n: make_objective(n)) for n in of("objectives") if n != "objectives.MSSSIM"}  # of images alone
 LIKELIHOODS = [n for n in of("likelihoods") if event_of(n) == (FEATURES,)]  # of what the posteriors encode
-FACTORISED = ("posteriors.DiagonalNormal", "posteriors.Corrupted", "posteriors.Factorized")
-NO_CLOSED_FORM = ("priors.NormalMixture", "priors.Factorized")
+FACTORISED = ("posteriors.DiagonalNormal", "posteriors.Corrupted", "posteriors.Factorized", "posteriors.FromPrior")
+MIXTURES = ("priors.NormalMixture", "priors.FittedMixture")
+NO_CLOSED_FORM = (*MIXTURES, "priors.Factorized")
 PAIRED = (*FACTORISED, "posteriors.BernoulliCode", "posteriors.CategoricalCode")  # whose log q(z_d|x_n) is known
 CODES = {
     "posteriors.BernoulliCode": "bits",
@@ -125,7 +126,7 @@ def refused(prior: str | None, posterior: str, objective: Objective, estimator: 
         return True
     if any(isinstance(p, TotalCorrelation) for p in getattr(objective, "penalties", ())) and posterior not in PAIRED:
         return True
-    return per_dimension and not (codes or (posterior in FACTORISED and prior != "priors.NormalMixture"))
+    return per_dimension and not (codes or (posterior in FACTORISED and prior not in MIXTURES))
 
 
 def names_both_and_a_way_out(message: str, objective: Objective, estimator: Estimator) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["decode", "encode", "interpolate", "manifold", "most_active", "traverse"]
+__all__ = ["decode", "encode", "in_chunks", "interpolate", "manifold", "most_active", "traverse"]
 
 import math
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ def encode(model: VAE, x: Examples, *, c: Tensor | None = None, memory: int = ME
     def means(x: Tensor, c: Tensor | None) -> Tensor:
         return _mean(model.encode(x, c=c))
 
-    return _in_chunks(model, means, x, c, memory)
+    return in_chunks(model, means, x, c, memory)
 
 
 def decode(model: VAE, z: Tensor, *, c: Tensor | None = None, memory: int = MEMORY) -> Tensor:
@@ -71,7 +71,7 @@ def decode(model: VAE, z: Tensor, *, c: Tensor | None = None, memory: int = MEMO
     def means(z: Tensor, c: Tensor | None) -> Tensor:
         return model.decode(z, c=c).mean
 
-    return _in_chunks(model, means, z, c, memory)
+    return in_chunks(model, means, z, c, memory)
 
 
 def interpolate(model: VAE, a: Tensor, b: Tensor, steps: int = 10, *, spherical: bool = False) -> Tensor:
@@ -198,16 +198,22 @@ def most_active(model: VAE, x: Tensor, count: int | None = None) -> list[int]:
     return encode(model, x).var(0).argsort(descending=True)[:count].tolist()
 
 
-def _in_chunks(
-    model: VAE, function: Callable[[Tensor, Tensor | None], Tensor], rows: Examples, c: Tensor | None, memory: int
+def in_chunks(
+    model: VAE,
+    function: Callable[[Tensor, Tensor | None], Tensor],
+    rows: Examples,
+    c: Tensor | None,
+    memory: int,
+    seed: int = 0,
 ) -> Tensor:
+    """What a function of rows and conditions returns for all rows, on the CPU, in chunks of bounded memory."""
     if len(rows) == 0:
         raise ShapeError(f"got a tensor of shape {tuple(rows.shape)}; expected at least one row")
 
     def apply(part: slice) -> Tensor:
         return function(like_model(model, rows[part]), on_device(model, c, part))
 
-    with measuring(model, 0):
+    with measuring(model, seed):
         size = rows_within(memory, bytes_written(lambda: apply(slice(0, 1))), like_model(model, rows[:1]).device)
         return torch.cat([apply(slice(i, i + size)).cpu() for i in range(0, len(rows), size)])
 

@@ -5,5 +5,15 @@ from elbox.nn.conv import ConvDecoder, ConvEncoder
 from elbox.nn.log_counts import LogCounts
 from elbox.nn.mlp import MLP
 from elbox.nn.standardize import Standardize
+from elbox.nn.tied import Layer, Transposed
 
-__all__ = ["Angles", "ConvDecoder", "ConvEncoder", "LogCounts", "MLP", "Standardize"]
+__all__ = [
+    "Angles",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Layer",
+    "LogCounts",
+    "MLP",
+    "Standardize",
+    "Transposed",
+]

@@ -9,6 +9,7 @@ from elbox.posteriors.corrupted import Corrupted
 from elbox.posteriors.deterministic import Deterministic
 from elbox.posteriors.diagonal_normal import DiagonalNormal
 from elbox.posteriors.factorized import Factorized
+from elbox.posteriors.from_prior import FromPrior
 from elbox.posteriors.full_normal import FullNormal
 from elbox.posteriors.full_student_t import FullStudentT
 
@@ -19,6 +20,7 @@ __all__ = [
     "Deterministic",
     "DiagonalNormal",
     "Factorized",
+    "FromPrior",
     "FullNormal",
     "FullStudentT",
 ]

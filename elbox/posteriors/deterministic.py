@@ -19,8 +19,8 @@ from elbox.parts import part
 class Deterministic(LazyDistribution):
     r"""q(z|x) = δ(z − f(x)): the code of an autoencoder, for comparison with a VAE.
 
-    It has no density, so there is no rate and no bound on log p(x): use it with `prior=None`, or with a prior to which
-    a penalty such as `MMD` pulls the codes, so that the model can be sampled.
+    It has no density, so there is no rate and no bound on log p(x). With a prior, to which a penalty may pull the codes
+    or which `elbox.fit_prior` fits to them, the model can be sampled; with `prior=None` it is a plain autoencoder.
 
     Reference: Hinton & Salakhutdinov (2006), *Reducing the dimensionality of data with neural networks*.
 

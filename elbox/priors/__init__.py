@@ -6,6 +6,7 @@ Any `zuko.lazy.LazyDistribution` (a flow, a mixture) is a prior as it stands.
 from elbox.priors.bernoulli_prior import BernoulliPrior
 from elbox.priors.categorical_prior import CategoricalPrior
 from elbox.priors.factorized import Factorized
+from elbox.priors.fitted_mixture import FittedMixture
 from elbox.priors.learned_normal import LearnedNormal
 from elbox.priors.normal_mixture import NormalMixture
 from elbox.priors.standard_normal import StandardNormal
@@ -14,6 +15,7 @@ __all__ = [
     "BernoulliPrior",
     "CategoricalPrior",
     "Factorized",
+    "FittedMixture",
     "LearnedNormal",
     "NormalMixture",
     "StandardNormal",

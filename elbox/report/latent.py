@@ -22,6 +22,7 @@ def latent_space(subject: Subject, gallery: Gallery | None) -> Html:
     """The section; without a gallery, for data that are no images."""
     two = subject.codes.shape[1] == 2
     pieces = [grid(_usage(subject, wide=False), _codes(subject))] if two else [_usage(subject, wide=True)]
+    pieces = [] if subject.encoderless else pieces  # there is nothing to be seen of examples
     if two and gallery is not None and subject.model.prior is not None:
         pieces.append(_manifold(subject, gallery))
     pieces.append(_traversals(subject, gallery) if gallery is not None else _effects(subject))

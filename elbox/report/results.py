@@ -39,6 +39,10 @@ EXAMPLES = (
 
 NO_DENSITY = "A deterministic code has no density: there is no rate and no bound on log p(x){more}."
 NO_PRIOR = ", and without a prior nothing to sample. What needs one of them is left out of this report"
+NO_ENCODER = (
+    "The model has no encoder: its codes are draws of the prior, whatever the example is. All reconstructions are "
+    "alike, and log p(x) is a plain average over draws of the prior, far too low unless there are very many."
+)
 DENSITY_OF_INTEGERS = (
     "The likelihood is a density of whole numbers taken as real ones: its nats do not compare with those of a "
     "probability of the same values."
@@ -99,6 +103,8 @@ def _remarks(subject: Subject) -> list[Html]:
     said = []
     if subject.autoencoder:
         said.append(NO_DENSITY.format(more=NO_PRIOR if subject.model.prior is None else ""))
+    if subject.encoderless:
+        said.append(NO_ENCODER)
     if subject.spec.is_discrete and getattr(subject.model.likelihood, "density", False):
         said.append(DENSITY_OF_INTEGERS)
     elif not subject.spec.is_discrete:

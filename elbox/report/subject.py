@@ -16,6 +16,7 @@ from elbox.evaluate import Evaluation, decode, encode
 from elbox.evaluate.result import ACTIVE
 from elbox.evaluate.scope import measuring
 from elbox.model import VAE
+from elbox.posteriors import FromPrior
 from elbox.priors import StandardNormal
 from elbox.runs import Run
 from elbox.spec import DataSpec
@@ -58,6 +59,11 @@ class Subject:
         return self.model.deterministic
 
     @property
+    def encoderless(self) -> bool:
+        """Whether codes are draws of the prior, so that they say nothing of an example."""
+        return isinstance(self.model.posterior, FromPrior)
+
+    @property
     def standard(self) -> bool:
         """Whether the prior is N(0, I)."""
         return isinstance(self.model.prior, StandardNormal)
@@ -85,8 +91,8 @@ class Subject:
 
     @cached_property
     def active(self) -> list[bool]:
-        """Which latent dimensions are active; all of an autoencoder, whose codes have no scale to compare with."""
-        return [self.autoencoder or v > ACTIVE for v in self.variances]
+        """Which latent dimensions are active; all of an autoencoder, or without an encoder."""
+        return [self.autoencoder or self.encoderless or v > ACTIVE for v in self.variances]
 
     @cached_property
     def units(self) -> list[int]:

@@ -56,6 +56,8 @@ def brief(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, tuple | list):
+        if value and all(hasattr(v, "arguments") for v in value):
+            return ", ".join(brief(v) for v in value)
         plain = all(isinstance(v, int) for v in value) and len(value) <= 8
         return "×".join(map(str, value)) if plain else f"{len(value)} values"
     arguments = getattr(value, "arguments", {})

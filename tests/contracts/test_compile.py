@@ -75,6 +75,9 @@ STEPS: dict[str, Callable[[], tuple[Step, Tensor]]] = {
     "mmd": lambda: (step_of("recipes.info_vae"), torch.rand(4, *IMAGE).round()),
     "mmd of codes": lambda: (step_of("recipes.wae_mmd"), torch.rand(4, *IMAGE).round()),
     "sliced": lambda: (step_of("recipes.swae"), torch.rand(4, *IMAGE).round()),
+    "ms-ssim": lambda: (step_of("recipes.ms_ssim_vae"), torch.rand(4, *IMAGE).round()),
+    "norm of weights": lambda: (step_of("recipes.rae_l2"), torch.rand(4, *IMAGE).round()),
+    "slope of the encoder": lambda: (step_of("recipes.contractive_ae"), torch.rand(4, *IMAGE).round()),
     "convolutions": lambda: (step_of("recipes.conv_vae"), torch.rand(4, *IMAGE).round()),
 }
 

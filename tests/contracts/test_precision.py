@@ -12,9 +12,9 @@ from torch.func import functional_call
 
 from elbox import Group, Recipe, Terms
 from elbox.distributions import DiscretizedLogistic, diagonal_normal, soft_clip
-from tests.components import IMAGE, LATENT, example, make, of
+from tests.components import IMAGE, LATENT, example, make, of, surroundings
 from tests.components import objective as make_objective
-from tests.contracts.test_forward import inputs
+from tests.contracts.test_forward import WITHOUT_PARAMETERS, inputs
 
 MODULES = of("priors", "posteriors", "likelihoods", "nn")
 
@@ -59,7 +59,7 @@ def test_samples_have_the_dtype_of_the_part(name: str) -> None:
     assert (d.rsample() if name == "posteriors.Deterministic" else d.sample()).dtype == torch.float64
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if n != "priors.StandardNormal"])
+@pytest.mark.parametrize("name", [n for n in MODULES if n not in WITHOUT_PARAMETERS or n == "nn.Standardize"])
 def test_gradcheck(name: str) -> None:
     """With respect to every parameter and the input, in float64."""
     part = make(name).to(torch.float64).eval()
@@ -98,12 +98,13 @@ def test_gradcheck_of_a_sample(name: str) -> None:
 
 @pytest.mark.parametrize("name", of("objectives"))
 def test_gradcheck_of_an_objective(name: str) -> None:
-    objective = make_objective(name)
+    objective, rest = make_objective(name), surroundings(name, 4, 3)
 
     def f(log_px: Tensor, log_pz: Tensor, log_qz: Tensor) -> Tensor:
         torch.manual_seed(0)  # a penalty may draw from the prior
         q = diagonal_normal(torch.zeros(3, LATENT), torch.ones(LATENT))
-        return objective(Terms(log_px, {"z": Group(torch.zeros(4, 3, LATENT), log_pz, log_qz, q, q)}))
+        group = Group(torch.zeros(4, 3, LATENT), log_pz, log_qz, q, q)
+        return objective(Terms(log_px, {"z": group}, **rest))
 
     assert gradcheck(f, tuple(torch.randn(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)))
 

@@ -38,8 +38,8 @@ from elbox.likelihoods import (
     Gaussian,
     Poisson,
 )
-from elbox.nn import MLP, ConvDecoder, ConvEncoder
-from elbox.objectives import Distortion
+from elbox.nn import MLP, ConvDecoder, ConvEncoder, Layer
+from elbox.objectives import VAEGAN, Distortion, Rate
 from elbox.parts import from_tree, to_tree
 from elbox.posteriors import Corrupted, Deterministic, DiagonalNormal, FullNormal
 from elbox.priors import NormalMixture, StandardNormal
@@ -149,7 +149,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "sampling an autoencoder": (
         lambda: autoencoder().sample(3),
         IncompatibleError,
-        "got sample on an autoencoder, which has no prior and no density; train a VAE instead",
+        r"got sample on an autoencoder, which has no prior and no density; fit one .* or train a VAE instead",
     ),
     "likelihood of an autoencoder": (
         lambda: autoencoder().log_prob(X),
@@ -218,6 +218,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
         ShapeError,
         r"got a network output of shape \(4, 3\) for Deterministic; .* to be 2: .* Deterministic.output_shape\(2\)",
     ),
+    "images for a table's layer": (
+        lambda: Layer(5, 2)(torch.rand(4, 1, 8, 8)),
+        ShapeError,
+        r"got an input of shape \(4, 1, 8, 8\); expected its last dimensions to be \(5,\): reshape the data",
+    ),
     "image too small for convolutions": (
         lambda: ConvEncoder((1, 7, 8), 2),
         ShapeError,
@@ -248,6 +253,17 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
         "got both free_bits and capacity; expected one of them",
     ),
     "no samples": (lambda: ELBO(samples=0), SettingError, "got samples=0; expected a whole number ≥ 1"),
+    "rate with a negative weight": (
+        lambda: Rate(-1.0),
+        SettingError,
+        "got beta=-1.0; expected a number ≥ 0, or a schedule",
+    ),
+    "rate without samples": (lambda: Rate(samples=0), SettingError, "got samples=0; expected a whole number ≥ 1"),
+    "negative weight of features": (
+        lambda: VAEGAN(MLP(5, [], 2), MLP(2, [], ()), gamma=-1.0),
+        SettingError,
+        "got gamma=-1.0; expected a number ≥ 0",
+    ),
     "no importance samples": (lambda: IWAE(0), SettingError, "got samples=0; expected a whole number ≥ 1"),
     "no samples of a model": (
         lambda: vae().log_prob(X, samples=0),
@@ -293,7 +309,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "unknown recipe": (
         lambda: Recipe.from_json({"recipe": "vq_vae", "settings": {}}, spec()),
         SettingError,
-        "got the recipe 'vq_vae'; expected one of ae, annealed_vae",
+        "got the recipe 'vq_vae'; expected one of .*ae, .*beta_vae",
     ),
     # data specifications
     "unknown kind": (

@@ -76,6 +76,10 @@ def elbo(beta: float = 1.0) -> Formula:
     return lambda n: (n.weight * (n.log_px - beta * (n.log_qz - n.log_pz))).sum()
 
 
+def rate(beta: float) -> Formula:
+    return lambda n: -beta * (n.weight * (n.log_qz - n.log_pz)).sum()
+
+
 def renyi(alpha: float, samples: int) -> Formula:
     """E 1/(1 − α) log (1/K) Σ_k w_k^{1−α} over all K-tuples of nodes."""
 

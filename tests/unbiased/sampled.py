@@ -51,7 +51,7 @@ def sample(
 
 def worst(exact: Gradient, found: Sampled) -> tuple[float, str]:
     """The largest deviation of one derivative from the exact one, in standard errors, and where it is."""
-    scores = {n: ((found.mean[n] - exact[n]).abs() - 1e-7).clamp(min=0) / (found.error[n] + 1e-12) for n in exact}
+    scores = {n: ((found.mean[n] - exact[n]).abs() - 1e-6).clamp(min=0) / (found.error[n] + 1e-12) for n in exact}
     name = max((n for n in scores if scores[n].numel()), key=lambda n: scores[n].max().item())
     return scores[name].max().item(), name
 
@@ -69,7 +69,7 @@ def agree(
     exact: Gradient, estimator: Estimator, model: VAE, objective: Objective, x: Tensor, finest: float = 0.05
 ) -> None:
     """No derivative is off, nor is a part's gradient as a whole, measured finely enough to see a bias of 20 %."""
-    parts = {n.split(".")[0] for n in exact}
+    parts = {n.split(".")[0] for n in exact if exact[n].any()}  # of the others every derivative must be 0
     for copies in (300, 1200, 4800, 19200):
         found = sample(estimator, model, objective, x, copies=copies)
         if all(deviation(exact, found, part)[1] < finest for part in parts):

@@ -20,7 +20,7 @@ from elbox import (
 )
 from elbox.estimators import Estimator
 from elbox.nn import MLP
-from elbox.objectives import Objective
+from elbox.objectives import Objective, Rate
 from tests.unbiased import exact
 from tests.unbiased.exact import Formula, Gradient, codes, gradient, line, nodes, plane
 from tests.unbiased.models import FEATURES, batch, model
@@ -29,6 +29,7 @@ from tests.unbiased.sampled import agree
 OBJECTIVES: dict[str, tuple[Objective, Formula]] = {
     "ELBO": (ELBO(samples=2), exact.elbo()),
     "beta": (ELBO(beta=0.4, samples=2), exact.elbo(0.4)),
+    "Rate": (Rate(0.7, samples=2), exact.rate(0.7)),
     "IWAE": (IWAE(2), exact.renyi(0.0, 2)),
     "Renyi 0.5": (Renyi(0.5, 2), exact.renyi(0.5, 2)),
     "Renyi -1": (Renyi(-1.0, 2), exact.renyi(-1.0, 2)),

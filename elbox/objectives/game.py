@@ -1,0 +1,77 @@
+r"""The game of a discriminator and a deceiver, as losses of the discriminator's logits.
+
+With logit a(y) = log D(y) − log(1 − D(y)), the discriminator minimises
+
+    −E_p[log D(y)] − E_q[log(1 − D(y))] = E_p[softplus(−a(y))] + E_q[softplus(a(y))],
+
+whose optimum is a = log p − log q, with the value 2 log 2 − 2 JSD(p, q). The deceiver, who makes the draws of q,
+minimises −E_q[log D(y)], which has a slope where the discriminator is sure, unlike E_q[log(1 − D(y))].
+
+Reference: Goodfellow et al. (2014), *Generative adversarial nets*, eq. 1, §3 (the deceiver's loss) and proposition 1.
+"""
+
+from __future__ import annotations
+
+__all__ = ["deception", "detection", "draws_like", "single_group"]
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from elbox.errors import IncompatibleError
+from elbox.terms import Group, Terms
+
+
+def deception(fake: Tensor) -> Tensor:
+    """−log D of draws that are to pass as real, of the shape of their logits; nats.
+
+    Example:
+        >>> import torch
+        >>> deception(torch.tensor(0.0))
+        tensor(0.6931)
+    """
+    return softplus(-fake)
+
+
+def detection(real: Tensor, *fakes: Tensor) -> Tensor:
+    """The discriminator's loss [], a mean over real draws plus a mean over each kind of fakes; nats.
+
+    Example:
+        >>> import torch
+        >>> detection(torch.zeros(3), torch.zeros(5))
+        tensor(1.3863)
+    """
+    loss = softplus(-real).mean()
+    for fake in fakes:
+        loss = loss + softplus(fake).mean()
+    return loss
+
+
+def single_group(terms: Terms, what: str) -> Group:
+    """The one group of latent variables, with its prior.
+
+    Raises:
+        IncompatibleError: if there are several groups, or there is no prior.
+    """
+    groups = list(terms.groups.values())
+    if len(groups) != 1 or groups[0].prior is None:
+        got = "no prior" if len(groups) == 1 else f"{len(groups)} groups of latent variables"
+        raise IncompatibleError(
+            f"{what} compares codes with draws of a prior, got a model with {got}; use one group with a StandardNormal "
+            "prior"
+        )
+    return groups[0]
+
+
+def draws_like(group: Group) -> Tensor:
+    """As many draws of the prior as there are codes, [K, B, D], without gradients.
+
+    Example:
+        >>> import torch
+        >>> from torch.distributions import Normal
+        >>> p = Normal(torch.zeros(()), 1.0)
+        >>> draws_like(Group(torch.zeros(4, 3), torch.zeros(4, 3), torch.zeros(4, 3), p, p)).shape
+        torch.Size([4, 3])
+    """
+    assert group.prior is not None
+    batch = group.z.shape[:2]
+    return group.prior.sample(batch[: 2 - len(group.prior.batch_shape)])  # with a condition, its batch shape is [B]
