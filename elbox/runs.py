@@ -362,7 +362,8 @@ def _check_fit(recipe: Recipe, data: Data) -> None:
     if isinstance(recipe.model.prior, FittedMixture):
         recipe.model.prior.check(len(data.train.x))
     with torch.random.fork_rng():
-        recipe.estimator(recipe.model, data.examples("train", 2), recipe.objective)
+        model = copy.deepcopy(recipe.model)  # a likelihood may remember what it is shown in training
+        recipe.estimator(model, data.examples("train", 2), recipe.objective)
 
 
 def _recipe(info: dict[str, Any], allow: tuple[type, ...]) -> Recipe:

@@ -234,6 +234,11 @@ def test_warmup_reaches_the_end_of_the_run() -> None:
         ("vae", {"likelihood": "Bernoulli"}, "got likelihood=Bernoulli .* expected the name of one of Bernoulli"),
         ("vae", {"warmup": 2.0}, r"got over=2.0; expected a fraction of the run in \(0, 1\]"),
         ("dae", {"masking": 1.0}, "got masking=1.0, noise=0.0; expected 0 ≤ masking < 1"),
+        (
+            "count_vae",
+            {"library": 1},
+            "got library=1 for the recipe count_vae; expected true or false: its settings are",
+        ),
         ("iwae", {"samples": 0}, "got samples=0"),
         ("beta_tcvae", {"beta": 0.5}, "got beta=0.5; expected a number ≥ 1: the ELBO has the total correlation"),
         ("info_vae", {"alpha": 1.5}, "got alpha=1.5, scale=1000.0; expected alpha ≤ 1 and alpha \\+ scale ≥ 1"),
@@ -242,7 +247,7 @@ def test_warmup_reaches_the_end_of_the_run() -> None:
 )
 def test_bad_setting(name: str, settings: dict[str, Any], expected: str) -> None:
     with pytest.raises(SettingError, match=expected):
-        RECIPES[name](BINARY, **settings)
+        RECIPES[name](SPECS.get(name, BINARY), **settings)
 
 
 def test_number_of_examples_comes_with_the_data_or_as_a_setting() -> None:

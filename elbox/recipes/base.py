@@ -198,5 +198,5 @@ def _wanted(hint: Any) -> str:
         return f"the name of one of {', '.join(choices)}"
     if origin is not None:
         return "whole numbers such as 200,200"
-    plain = {int: "a whole number ≥ 1", float: "a number", type(None): "none"}
+    plain = {int: "a whole number ≥ 1", float: "a number", bool: "true or false", type(None): "none"}
     return plain.get(hint, f"a {hint.__name__}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["sigma_vae"]
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from torch import nn
 
@@ -21,6 +20,7 @@ def sigma_vae(
     latent: int = 20,
     hidden: Sequence[int] = (400,),
     activation: type[nn.Module] = nn.ReLU,
+    warmup: float = 0.0,
 ) -> Recipe:
     r"""σ-VAE (Rybkin et al., 2021): a Gaussian likelihood whose variance is the mean squared error, in closed form.
 
@@ -32,10 +32,11 @@ def sigma_vae(
         latent: Dimension of z.
         hidden: Widths of the encoder's hidden layers; the decoder mirrors them.
         activation: Non-linearity.
+        warmup: Fraction of the run over which the rate's weight rises from 0 to 1; 0 for none.
 
     Example:
         >>> import elbox
         >>> elbox.recipes.sigma_vae(elbox.DataSpec((5,), "real"), latent=2).model.sample(3).shape
         torch.Size([3, 5])
     """
-    return replace(vae(data, latent, hidden, activation, OptimalGaussian))
+    return vae(data, latent, hidden, activation, OptimalGaussian, warmup)

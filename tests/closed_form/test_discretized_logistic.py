@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from elbox import DataSpec, likelihoods
+from elbox import DataSpec, likelihoods, recipes
 from elbox.distributions import DiscretizedLogistic, RGBLogisticMixture
+from elbox.train.step import Step
 from tests.closed_form.test_likelihoods import Put
 
 LOCATIONS = st.floats(-1e5, 1e5)
@@ -229,3 +230,17 @@ def test_mixture_is_the_sum_of_its_components() -> None:
     each = DiscretizedLogistic(loc, 3 * (h[2] / (1 + h[2].abs() / 10)).exp(), 17).log_prob(torch.tensor([0.0, 9.0]))
     expected = (each.exp() * h[0].softmax(0)).sum(0).log().sum()
     torch.testing.assert_close(p.log_prob(torch.tensor([0.0, 9.0])), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_convolutions_have_an_output_for_every_parameter(channels: int) -> None:
+    """Ten numbers a pixel and component for RGB, three a channel, pixel and component for others; all matter."""
+    spec = DataSpec((channels, 9, 8), "levels", 17, offset=8.0, scale=4.0)
+    recipe = recipes.conv_vae(spec, 2, (4,), likelihood=likelihoods.DiscretizedLogisticMixture)
+    assert recipe.model.likelihood.rgb == (channels == 3)
+    step = Step(recipe.model, recipe.objective, recipe.estimator)
+    step(torch.randint(0, 17, (4, *spec.event_shape)).float())[0].backward()
+    last = recipe.model.likelihood.net.last
+    assert len(last.bias) == (100 if channels == 3 else 30 * channels)
+    assert (last.bias.grad != 0).all()
+    assert recipe.model.sample(2).shape == (2, *spec.event_shape)

@@ -320,10 +320,13 @@ class Twice(torch.nn.Module):
         return torch.cat([self.net(z), self.net(z)], -1)
 
 
-@pytest.mark.parametrize("name", likelihoods.__all__)
+@pytest.mark.parametrize("name", [n for n in likelihoods.__all__ if n != "Multinomial"])  # of a whole, not of its parts
 def test_doubling_the_image_doubles_the_distortion(name: str) -> None:
     part = make(f"likelihoods.{name}")
     double = make(f"likelihoods.{name}")
+    part.library = double.library = False  # a given size is shared out among all dimensions
+    if getattr(part, "log_theta", torch.ones(())).dim():
+        double.log_theta = torch.nn.Parameter(part.log_theta.detach().repeat(2))
     double.net = Twice(double.net)
     for unit in [u for u in ("offset", "scale") if getattr(part, u, torch.ones(())).dim()]:
         setattr(double, unit, getattr(part, unit).repeat(2))
