@@ -61,7 +61,7 @@ STEPS: dict[str, Callable[[], tuple[Step, Tensor]]] = {
     "path, iwae": lambda: (Step(small(), IWAE(3), Path()), torch.rand(4, 5).round()),
     "path, renyi": lambda: (Step(mixture(), Renyi(0.5, 3), Path()), torch.rand(4, 5)),
     "score": lambda: (Step(small(), IWAE(3), Score()), torch.rand(4, 5).round()),
-    "score with a network": lambda: (step_of("recipes.nvil"), torch.rand(4, *IMAGE).round()),
+    "score with a network": lambda: (step_of("recipes.nvil").eval(), torch.rand(4, *IMAGE).round()),
     "stand-in": lambda: (step_of("recipes.vimco"), torch.rand(4, *IMAGE).round()),
     "relaxed": lambda: (step_of("recipes.gumbel_vae"), torch.rand(4, *IMAGE).round()),
     "straight through": lambda: (Step(bits(), ELBO(), StraightThrough(0.5)), torch.rand(4, 5).round()),
