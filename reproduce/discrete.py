@@ -108,7 +108,7 @@ def main(arguments: list[str]) -> None:
         f"everything, batch 24, {passes} passes, {seeds} seeds. Published: best training bound after two million steps "
         "(Grathwohl et al., 2018, table 1). The variance is that of the gradient of one batch of 24 for the encoder's "
         "weights, mean over weights, at the same weights (REBAR's) for all estimators, with baselines and control "
-        "variates as their own runs left them; the gradient of normalised NVIL is shorter, and L_5 is another objective "
+        "variates as their own runs left them; normalised NVIL's gradient is shorter, and L_5 is another objective "
         "than the ELBO and has another gradient."
         f"\n\n{found_table}"
     )
