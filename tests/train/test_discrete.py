@@ -28,13 +28,13 @@ def digits() -> elbox.Data:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_recipe_trains_on_digits(name: str, digits: elbox.Data) -> None:
-    """Four epochs: the held-out bound rises by several nats, and model and evaluation agree on what it is."""
+    """Four epochs: the held-out bound rises by two nats or more, and model and evaluation agree on what it is."""
     recipe = elbox.recipes.RECIPES[name](digits.spec, latent=20)
     x = digits.examples("valid")
     before = elbox.evaluate(recipe.model, x, samples=20)
     run = elbox.fit(recipe, digits, Training(epochs=4, batch_size=24, lr=3e-3))
     after = elbox.evaluate(run.model, x, samples=20)
-    assert after.elbo.mean > before.elbo.mean + 3
+    assert after.elbo.mean > before.elbo.mean + 2
     assert after.closed_form
     assert after.elbo.mean <= after.log_likelihood.mean + 0.1
     assert {"elbo", "rate", "distortion"} <= set(run.metrics[0])
