@@ -99,9 +99,8 @@ class OneHots(Independent, Code):
     def log_prob(self, value: Tensor) -> Tensor:
         return (value * self.base_dist.logits.flatten(-2)).sum(-1)
 
-    @torch.no_grad()
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 (torch's own signature)
-        return self.harden(self.noisy(sample_shape))
+        return self.harden(self.at(self.scores.detach()).noisy(sample_shape))
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> OneHots:
         return self.at(self.scores.expand(torch.Size(batch_shape) + self.event_shape))
