@@ -91,7 +91,11 @@ def test_posterior_and_prior_start_equal(family: Family) -> None:
     torch.testing.assert_close(one.log_prob(z), other.log_prob(z))
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.__name__)
+FIRST = (Gamma, Dirichlet, VonMises)  # the tracer takes seconds for each: the others where time does not matter
+TRACED = [pytest.param(f, id=f.__name__, marks=() if f in FIRST else pytest.mark.slow) for f in FAMILIES]
+
+
+@pytest.mark.parametrize("family", TRACED)
 def test_traced_step_has_the_eager_gradient(family: Family) -> None:
     torch._dynamo.reset()
     one, x = step(family), batch()

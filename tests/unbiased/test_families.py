@@ -96,7 +96,7 @@ def points(q: Family, n: int = 601) -> tuple[Tensor, Tensor]:
     if q in REAL:
         width = 2.0 if q in (Cauchy, StudentT) else 0.125  # power laws reach far
         return 2 * (width * t).sinh(), 2 * step * width * (width * t).cosh()
-    width, middle = (0.5, -12) if q is Pareto else (0.8, -18)
+    width, middle = (0.5, -12) if q is Pareto else (1.1, -22)
     t = width * t + middle
     return t.exp(), step * width * t.exp()
 
