@@ -45,8 +45,8 @@ def line(n: int, half_width: float = 12.0) -> Grid:
     return Grid(axis[:, None], (axis[1] - axis[0]).item())
 
 
-def plane(n: int = 49) -> Grid:
-    axis, h = line(n)
+def plane(n: int = 49, half_width: float = 12.0) -> Grid:
+    axis, h = line(n, half_width)
     return Grid(torch.cartesian_prod(axis[:, 0], axis[:, 0]), h**2)
 
 

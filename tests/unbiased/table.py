@@ -276,7 +276,7 @@ def right_gradient(family: str, objective: str) -> exact.Gradient:
     assert formulas is not None
     if vae.deterministic:
         return gradient(vae, vae.likelihood(vae.posterior.net(x)).log_prob(x).mean())
-    grid = exact.codes(LATENT) if FAMILIES[family] is coins else exact.plane()
+    grid = exact.codes(LATENT) if FAMILIES[family] is coins else exact.plane(half_width=18.0)  # wide posteriors
     return exact.of_players(*(gradient(vae, exact.mean(formula, exact.nodes(vae, x, grid))) for formula in formulas))
 
 
