@@ -6,6 +6,7 @@ __all__ = ["Penalized", "Penalty"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -63,7 +64,7 @@ class Penalized(Objective, nn.Module):
 
     separable = False
 
-    def __init__(self, objective: Objective, penalties: Sequence[Penalty]) -> None:
+    def __init__(self, objective: Objective, penalties: Sequence[Any]) -> None:
         super().__init__()
         bad = [type(p).__name__ for p in penalties if not isinstance(p, Penalty)]
         if bad or not isinstance(objective, Objective):
