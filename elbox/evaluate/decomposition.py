@@ -6,7 +6,9 @@ With q(z) = (1/N) Σ_n q(z|x_n), the posterior aggregated over N examples,
 
 the index–code mutual information, the total correlation and the dimension-wise KL, for posteriors and priors that
 factorise over dimensions. The N examples *are* the data set here: no minibatch stands for it, so every logarithm is
-that of a density and not of its estimate. Of M codes z_m ~ q(z|x_m) the means are taken of
+that of a density and not of its estimate. Where posteriors hardly overlap, the information is log N and the total
+correlation takes what the rate has beyond: both then say more of N than of other examples. Of M codes z_m ~ q(z|x_m)
+the means are taken of
 
     log q(z_m|x_m) − log q(z_m),    log q(z_m) − Σ_d log q(z_md),    Σ_d log q(z_md) − log p(z_m).
 

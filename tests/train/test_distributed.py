@@ -115,6 +115,12 @@ def test_evaluation_and_codes_are_shared_out(recorded):
     np.testing.assert_allclose(one.variance_of_means, two.variance_of_means, rtol=1e-4)
     assert one.rate.se == pytest.approx(two.rate.se)
     assert one.log_likelihood.mean == pytest.approx(two.log_likelihood.mean, abs=0.1)  # other noise
+    for name in (
+        "mutual_information",
+        "total_correlation",
+        "dimension_kl",
+    ):  # of all examples together, in each process
+        assert getattr(one, name).mean == pytest.approx(getattr(two, name).mean, abs=1e-5)
 
 
 def test_held_out_means_are_weighted_by_rows():
