@@ -21,7 +21,7 @@ from elbox.estimators import (
     StraightThrough,
 )
 from elbox.estimators.base import Estimator
-from elbox.objectives import TVO, InferredPrior, Objective, Penalized, TotalCorrelation
+from elbox.objectives import TVO, InferredPrior, Objective, TotalCorrelation
 from elbox.train.step import Step
 from tests.components import FEATURES, LATENT, event_of, make, of
 from tests.components import objective as make_objective
@@ -120,7 +120,7 @@ def refused(prior: str | None, posterior: str, objective: Objective, estimator: 
         return True
     if isinstance(estimator, Path | Score | RELAX) and not objective.separable:
         return True
-    if isinstance(estimator, Enumerated) and (weights or isinstance(objective, Penalized)):
+    if isinstance(estimator, Enumerated) and (weights or objective.sees_samples):
         return True
     if isinstance(estimator, Score) and objective.samples < estimator.baseline.samples:
         return True

@@ -13,7 +13,7 @@ from elbox import draws
 from elbox.errors import IncompatibleError
 from elbox.estimators.base import Estimate, Estimator
 from elbox.estimators.codes import Encoded
-from elbox.objectives import Objective, Penalized
+from elbox.objectives import Objective
 from elbox.parts import part
 from elbox.terms import Group, Terms
 
@@ -63,8 +63,8 @@ class Enumerated(Estimator):
         return every
 
     def check(self, objective: Objective) -> None:
-        if not objective.uses_rate or isinstance(objective, Penalized):
-            kind = "has penalties on samples" if isinstance(objective, Penalized) else "is one of importance weights"
+        if not objective.uses_rate or objective.sees_samples:
+            kind = "looks at samples" if objective.sees_samples else "is one of importance weights"
             raise IncompatibleError(
                 f"Enumerated needs an objective of distortion and rate, and {type(objective).__name__} {kind}; "
                 "use Score() with samples=2 or more, or Enumerated() with ELBO()"

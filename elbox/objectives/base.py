@@ -23,6 +23,7 @@ class Objective(ABC):
             samples of log q(z|x) − log p(z) (`AnalyticKL`).
         separable: Whether it is, for each example alone, a smooth function of the log-densities, so that `Path` and
             `Score` may treat examples and samples one by one.
+        sees_samples: Whether it looks at codes or reconstructions too, not at log-densities alone.
         needs_density: Whether it needs log q(z|x), which a deterministic code does not have.
         fits_model: Whether prior and likelihood may be trained on it; an upper bound on log p(x) is for the inference
             model alone (`Split`).
@@ -31,6 +32,7 @@ class Objective(ABC):
     samples: int = 1
     uses_rate: bool = False
     separable: bool = True
+    sees_samples: bool = False
     needs_density: bool = True
     fits_model: bool = True
 

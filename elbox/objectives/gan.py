@@ -39,6 +39,7 @@ class GAN(Objective, nn.Module):
     """
 
     separable = False
+    sees_samples = True
     needs_density = False
 
     def __init__(self, discriminator: nn.Module) -> None:

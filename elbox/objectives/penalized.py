@@ -63,6 +63,7 @@ class Penalized(Objective, nn.Module):
     """
 
     separable = False
+    sees_samples = True
 
     def __init__(self, objective: Objective, penalties: Sequence[Any]) -> None:
         super().__init__()

@@ -50,6 +50,7 @@ class VAEGAN(Objective, nn.Module):
 
     uses_rate = True
     separable = False
+    sees_samples = True
 
     def __init__(self, features: nn.Module, head: nn.Module, gamma: float = 0.01, samples: int = 1) -> None:
         super().__init__()

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from elbox import ELBO, IWAE, VAE, IncompatibleError, Renyi, objectives
 from elbox.cost import count
 from elbox.estimators import Estimator
-from elbox.objectives import CIWAE, CUBO, MIWAE, PIWAE, TVO, Distortion, Objective, Penalized, Split
-from tests.components import FEATURES, LATENT, encoder, make, of
+from elbox.objectives import CIWAE, CUBO, MIWAE, PIWAE, TVO, Distortion, Objective, Penalized, Rate, Split
+from tests.components import FEATURES, LATENT, make, of
 from tests.unbiased import exact
 from tests.unbiased.exact import Formula, gradient
-from tests.unbiased.models import CoinPosterior, CoinPrior, shaken
+from tests.unbiased.models import shaken
 
 PAGE = Path(__file__).parents[2] / "docs" / "estimators.md"
 BEGIN, END = "<!-- generated: python -m tests.unbiased.table -->", "<!-- end -->"
@@ -71,14 +71,15 @@ ROWS: dict[str, Row] = {
         Split(IWAE(8), CUBO(2.0, 8)),
     ),
     "Distortion": Row(Distortion(samples=2), both(exact.elbo(0.0)), Distortion(samples=8)),
+    "Rate": Row(Rate(samples=2), both(lambda n: (n.weight * (n.log_pz - n.log_qz)).sum()), Rate(samples=8)),
+    "VAEGAN": Row(make("objectives.VAEGAN").double(), None, make("objectives.VAEGAN").double()),
+    "GAN": Row(make("objectives.GAN").double(), None, make("objectives.GAN").double()),
     "Penalized": Row(Penalized(ELBO(samples=2), []), None, Penalized(ELBO(samples=8), [])),
 }
 
 
 def coins() -> VAE:
-    q = CoinPosterior(LATENT)
-    q.net = encoder(LATENT)
-    return VAE(CoinPrior(LATENT), make("likelihoods.Gaussian"), q)
+    return VAE(make("priors.BernoulliPrior"), make("likelihoods.Gaussian"), make("posteriors.BernoulliCode"))
 
 
 def flow() -> VAE:
