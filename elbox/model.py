@@ -105,8 +105,8 @@ class VAE(nn.Module):
         return self.posterior(_join(x, c))
 
     def decode(self, z: Tensor, *, c: Any = None) -> Distribution:
-        """The likelihood p(x|z) of codes [..., D]."""
-        return self.likelihood(_join(z, c))
+        """The likelihood p(x|z) of codes [..., D], or [..., B, D] with a condition [B, ...]."""
+        return self.likelihood(_join(z, c if c is None else c.expand(*z.shape[:-2], *c.shape)))
 
     def reconstruct(self, x: Tensor, *, c: Any = None) -> Tensor:
         """The mean of p(x|z) at the posterior's mean z (for a flow, of 100 draws), [B, *event] for x [B, *event]."""

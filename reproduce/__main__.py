@@ -9,6 +9,8 @@ NAMES = {
     "ppca": "linear_vae on digits reaches the maximum-likelihood value of probabilistic PCA",
     "burda": "Burda et al. (2016), table 1, one layer: NLL after 40 passes, k = 1 and 5, or --passes 364",
     "latent_sizes": "Kingma & Welling (2014), figure 2: the bound for latent dimensions 3 … 200",
+    "aevb": "Kingma & Welling (2014), figures 2 and 3: AEVB against wake–sleep and Monte-Carlo EM",
+    "bayesian": "full variational Bayes over the decoder's weights against MAP, on 100 to 1000 digits",
     "manifold": "Kingma & Welling (2014), figure 4: the 2-D manifold of MNIST",
 }
 

@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from elbox import DataSpec, distributions, estimators, likelihoods, objectives, posteriors, priors, recipes, schedules
-from elbox.nn import MLP, ConvDecoder, ConvEncoder, Standardize
+from elbox.nn import MLP, Bayesian, BayesianLinear, ConvDecoder, ConvEncoder, Standardize
 
 LATENT, FEATURES, LEVELS, IMAGE = 2, 5, 6, (1, 8, 9)
 
 BINARY = DataSpec(IMAGE, "binary")
 REAL = DataSpec(IMAGE, "real", offset=0.5, scale=0.5)
+COUNTED = DataSpec(IMAGE, "binary", examples=50)
 
 
 def encoder(*outputs: int) -> MLP:
@@ -37,6 +38,9 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "posteriors.Deterministic": lambda: posteriors.Deterministic(encoder(LATENT), LATENT),
     "posteriors.Corrupted": lambda: posteriors.Corrupted(
         posteriors.DiagonalNormal(encoder(2, LATENT), LATENT), masking=0.3, noise=0.1
+    ),
+    "posteriors.LocalNormal": lambda: posteriors.LocalNormal(
+        priors.StandardNormal(LATENT), likelihoods.Gaussian(decoder(FEATURES)), LATENT, steps=3
     ),
     "likelihoods.Bernoulli": lambda: likelihoods.Bernoulli(decoder(FEATURES), offset=0.3),
     "likelihoods.Categorical": lambda: likelihoods.Categorical(decoder(LEVELS, FEATURES)),
@@ -58,7 +62,14 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "estimators.AnalyticKL": lambda: estimators.AnalyticKL(),
     "estimators.Path": lambda: estimators.Path(),
     "estimators.Score": lambda: estimators.Score(),
+    "estimators.WakeSleep": lambda: estimators.WakeSleep(),
+    "estimators.ReweightedWakeSleep": lambda: estimators.ReweightedWakeSleep(),
+    "estimators.MonteCarloEM": lambda: estimators.MonteCarloEM(leapfrogs=2),
+    "estimators.MAP": lambda: estimators.MAP(estimators.Reparameterized(), examples=50, scale=0.5),
+    "estimators.BayesianWeights": lambda: estimators.BayesianWeights(estimators.AnalyticKL(), examples=50),
     "nn.MLP": lambda: MLP(FEATURES, [6, 4], (2, 3), nn.Tanh, offset=0.5, scale=2.0),
+    "nn.Bayesian": lambda: Bayesian(MLP(FEATURES, [6, 4], (2, 3), nn.Tanh), scale=0.5),
+    "nn.BayesianLinear": lambda: BayesianLinear(FEATURES, 3, scale=0.5),
     "nn.ConvEncoder": lambda: ConvEncoder(IMAGE, (2, 3), channels=(3, 4), offset=0.5, scale=2.0),
     "nn.ConvDecoder": lambda: ConvDecoder(LATENT, (2, *IMAGE), channels=(3, 4)),
     "nn.Standardize": lambda: Standardize((FEATURES,), offset=(1.0, 2.0, 3.0, 4.0, 5.0), scale=2.0),
@@ -80,6 +91,12 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.vae_full_covariance": lambda: recipes.vae_full_covariance(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.linear_vae": lambda: recipes.linear_vae(REAL, latent=LATENT),
     "recipes.iwae": lambda: recipes.iwae(BINARY, latent=LATENT, samples=3, hidden=(6,)),
+    "recipes.wake_sleep": lambda: recipes.wake_sleep(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.reweighted_wake_sleep": lambda: recipes.reweighted_wake_sleep(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.mcem": lambda: recipes.mcem(BINARY, latent=LATENT, hidden=(6,), leapfrogs=2),
+    "recipes.local_vi": lambda: recipes.local_vi(BINARY, latent=LATENT, hidden=(6,), steps=3),
+    "recipes.bayesian_vae": lambda: recipes.bayesian_vae(COUNTED, latent=LATENT, hidden=(6,)),
+    "recipes.map_vae": lambda: recipes.map_vae(COUNTED, latent=LATENT, hidden=(6,)),
 }
 
 

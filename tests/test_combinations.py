@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from elbox import ELBO, VAE, IncompatibleError
-from elbox.estimators import AnalyticKL, Path, Score
+from elbox.estimators import AnalyticKL, BayesianWeights, MonteCarloEM, Path, Score, WakeSleep
 from elbox.train.step import Step
 from tests.components import LATENT, make, of
 
@@ -69,12 +69,21 @@ def refused(prior: str | None, posterior: str, objective: ELBO, estimator: Analy
     """The rules of the documentation, in one place."""
     deterministic, weights = posterior == "posteriors.Deterministic", not objective.uses_rate
     per_dimension = getattr(objective, "per_dimension", False)
-    factorises = posterior in ("posteriors.DiagonalNormal", "posteriors.Corrupted") and prior != "priors.NormalMixture"
+    diagonal = ("posteriors.DiagonalNormal", "posteriors.Corrupted", "posteriors.LocalNormal")
+    factorises = posterior in diagonal and prior != "priors.NormalMixture"
     if deterministic and objective.needs_density:
         return True
     if isinstance(estimator, AnalyticKL) and (weights or (prior == "priors.NormalMixture" and not deterministic)):
         return True
     if isinstance(estimator, Path | Score) and not objective.separable:
+        return True
+    if isinstance(estimator, BayesianWeights):
+        return True  # no model here has random weights
+    if isinstance(estimator, WakeSleep | MonteCarloEM) and not (objective.separable and objective.needs_density):
+        return True
+    if isinstance(estimator, WakeSleep) and estimator.wake and objective.samples < 2:
+        return True
+    if isinstance(estimator, MonteCarloEM) and objective.arguments != objective.bound().arguments:
         return True
     if isinstance(estimator, Score) and (objective.samples < 2 or deterministic):
         return True

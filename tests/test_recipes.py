@@ -30,6 +30,13 @@ OTHER: dict[str, Any] = {
     "masking": 0.5,
     "noise": 0.25,
     "warmup": 0.125,
+    "wake": 0.25,
+    "sleep": 0.25,
+    "leapfrogs": 3,
+    "acceptance": 0.75,
+    "steps": 4,
+    "lr": 0.125,
+    "scale": 0.5,
     "likelihood": likelihoods.Categorical,
     "seed": 7,
 }

@@ -28,7 +28,15 @@ class Estimator(ABC):
 
     Subclasses choose how posterior samples are drawn and what is differentiated. The contract, tested for every legal
     pair: `loss` equals −mean(objective), and E[∇ loss] = −∇ E[mean(objective)] for all parameters.
+
+    Attributes:
+        unbiased: Whether the second half of the contract holds; where it does not, the estimator's docstring says what
+            is estimated instead.
+        robust: Whether it bears rounding of a network's outputs to bfloat16 (`Likelihood.robust`).
     """
+
+    unbiased: bool = True
+    robust: bool = True
 
     @property
     @abstractmethod
@@ -46,6 +54,10 @@ class Estimator(ABC):
     @abstractmethod
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
         """The loss for terms that were drawn by `draw`."""
+
+    def logs(self) -> dict[str, Tensor]:
+        """What is to be logged of the last call beside the terms: scalars by name."""
+        return {}
 
     def __call__(
         self, model: nn.Module, x: Tensor, objective: Objective, *, c: Any = None, progress: Tensor | float = 1.0

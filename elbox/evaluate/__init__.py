@@ -2,10 +2,12 @@
 
 from elbox.evaluate.bounds import evaluate, held_out, log_likelihood
 from elbox.evaluate.latent import decode, encode, interpolate, manifold, most_active, traverse
+from elbox.evaluate.marginal import Marginal, marginal_likelihood
 from elbox.evaluate.result import Evaluation, MeanSE
 
 __all__ = [
     "Evaluation",
+    "Marginal",
     "MeanSE",
     "decode",
     "encode",
@@ -14,6 +16,7 @@ __all__ = [
     "interpolate",
     "log_likelihood",
     "manifold",
+    "marginal_likelihood",
     "most_active",
     "traverse",
 ]

@@ -7,5 +7,6 @@ from elbox.posteriors.corrupted import Corrupted
 from elbox.posteriors.deterministic import Deterministic
 from elbox.posteriors.diagonal_normal import DiagonalNormal
 from elbox.posteriors.full_normal import FullNormal
+from elbox.posteriors.local_normal import LocalNormal
 
-__all__ = ["Corrupted", "Deterministic", "DiagonalNormal", "FullNormal"]
+__all__ = ["Corrupted", "Deterministic", "DiagonalNormal", "FullNormal", "LocalNormal"]

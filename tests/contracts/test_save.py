@@ -48,6 +48,7 @@ def test_through_json(name: str) -> None:
     assert to_tree(new) == to_tree(old)
     if isinstance(old, nn.Module):
         new.load_state_dict(old.state_dict())
+    if isinstance(old, nn.Module) and name.split(".")[0] not in ("objectives", "estimators"):
         assert torch.equal(outputs(new, name), outputs(old, name))
 
 
