@@ -173,8 +173,8 @@ def figure3(options: Any, folder: Path) -> tuple[str, str]:
     picture = draw(curves, "marginal", folder / "aevb_figure3.png", "marginal log-likelihood, nats")
     head = ["examples", "method", "rate", "log p(x), train", "log p(x), test", "test ELBO", "acceptance there"]
     text = (
-        "Dynamic MNIST, 3 latent dimensions, 100 hidden tanh units, Adagrad (rate as for figure 2), batch 100, MAP with "
-        f"p(θ) = N(0, I), {options.samples:,.0f} training samples, seed {options.seed}; log p(x) by Hamiltonian Monte "
+        "Dynamic MNIST, 3 latent dimensions, 100 tanh units, Adagrad (its rate chosen), batch 100, MAP with p(θ) "
+        f"= N(0, I), {options.samples:,.0f} training samples, seed {options.seed}; log p(x) by Hamiltonian Monte "
         f"Carlo (appendix D) on the first {options.marginal} training and test images. Chains of MCEM start at an "
         "encoder that follows them, and each batch has one update of the weights (the paper: no encoder, five "
         "updates).\n\n"

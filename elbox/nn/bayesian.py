@@ -38,13 +38,13 @@ class BayesianLinear(nn.Module):
         inputs: Number of inputs.
         outputs: Number of outputs.
         scale: Standard deviation of the prior p(w) = N(0, scale²) of every weight and bias, > 0.
-        spread: Standard deviation s of every weight at the start, > 0.
+        spread: Standard deviation s of every weight at the start, > 0.00005.
 
     Shapes:
         x [..., inputs] → h [..., outputs].
 
     Raises:
-        SettingError: if `scale` or `spread` is not positive.
+        SettingError: if `scale` or `spread` is too small.
 
     Example:
         >>> layer = BayesianLinear(3, 2)
@@ -54,8 +54,8 @@ class BayesianLinear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, scale: float = 1.0, spread: float = 0.03) -> None:
         super().__init__()
-        if not (scale > 0 and spread > 0):
-            raise SettingError(f"got scale={scale}, spread={spread}; expected positive numbers")
+        if not (scale > 0 and spread > 5e-5):  # soft_clip goes no lower
+            raise SettingError(f"got scale={scale}, spread={spread}; expected positive numbers, spread above 5e-5")
         self.inputs, self.outputs, self.scale = inputs, outputs, scale
         self.mean = nn.Parameter(nn.init.xavier_uniform_(torch.empty(outputs, inputs)))
         self.bias_mean = nn.Parameter(torch.zeros(outputs))
@@ -94,7 +94,7 @@ class Bayesian(nn.Module):
     Arguments:
         net: A network of linear layers, such as `MLP`; it is changed in place.
         scale: Standard deviation of the prior p(w) = N(0, scale²) of every weight and bias, > 0.
-        spread: Standard deviation of every weight at the start, > 0.
+        spread: Standard deviation of every weight at the start, > 0.00005.
 
     Shapes:
         as the network's.
