@@ -102,7 +102,7 @@ def hmc(field: Field, z: Tensor, step: Tensor | float, leapfrogs: int = 10, tran
     Example:
         >>> _ = torch.manual_seed(0)
         >>> normal = field_of(lambda z: -0.5 * z.square().sum(-1))
-        >>> chains = hmc(normal, torch.zeros(4000, 2), 0.3, transitions=5)
+        >>> chains = hmc(normal, torch.zeros(4000, 2), 0.3, leapfrogs=5, transitions=5)
         >>> bool((chains.z.var(0) - 1).abs().max() < 0.1), bool(chains.acceptance.mean() > 0.9)
         (True, True)
     """
@@ -121,8 +121,8 @@ def hmc(field: Field, z: Tensor, step: Tensor | float, leapfrogs: int = 10, tran
     return Chains(z, log_p, accepted)
 
 
-def adapted(log_step: Tensor, acceptance: Tensor, target: float, rate: float = 0.1) -> Tensor:
-    r"""log ε + rate · (acceptance − target): larger steps where too many are accepted, smaller ones where too few.
+def adapted(log_step: Tensor, acceptance: Tensor, target: float, rate: float = 0.05) -> Tensor:
+    r"""log ε + rate · (acceptance − target) / (1 − target): longer steps where more are accepted than wanted.
 
     Reference: Andrieu & Thoms (2008), *A tutorial on adaptive MCMC*, §4.2.2 (Robbins–Monro on the rate of acceptance).
 
@@ -130,10 +130,10 @@ def adapted(log_step: Tensor, acceptance: Tensor, target: float, rate: float = 0
         log_step: log ε, of any shape.
         acceptance: Mean rate of acceptance, in [0, 1].
         target: The rate wanted, in (0, 1).
-        rate: How fast it follows.
+        rate: What log ε rises by where all are accepted.
 
     Example:
-        >>> adapted(torch.tensor(0.0), torch.tensor(0.4), 0.9)
-        tensor(-0.0500)
+        >>> adapted(torch.tensor(0.0), torch.tensor([0.4, 0.9, 1.0]), 0.9)
+        tensor([-0.2500,  0.0000,  0.0500])
     """
-    return log_step + rate * (acceptance - target)
+    return log_step + rate * (acceptance - target) / (1 - target)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.quasirandom import SobolEngine
 from zuko.lazy import LazyDistribution
 
 from elbox.distributions import diagonal_normal, soft_clip
@@ -25,14 +26,14 @@ class LocalNormal(LazyDistribution):
     L_x(μ, σ) = E_ε[ log p(x, μ + σ ⊙ ε) ] + Σ_d log σ_d + const, from μ = 0, σ = 1, with step sizes that fall linearly
     to 0. It needs no encoder and no number of the example, so that training, held-out evaluation and encoding new data
     are the same computation; its price is `steps` passes through the likelihood, forward and backward, for each. The
-    noise ε is the same each time (pairs ±ε), so that q(z|x) is a function of x.
+    noise is the same each time, pairs ±ε of a Sobol sequence, so that q(z|x) is a function of x.
 
     μ_x and σ_x are constants to whatever comes after: training the model with it is variational EM, a few inner steps
     E, one outer step M, and at the inner optimum that is the ELBO's whole gradient.
 
     Reference: Hoffman et al. (2013), *Stochastic variational inference*, §2.2 (local variational parameters); Cremer et
-    al. (2018), *Inference suboptimality in variational autoencoders*, §5 (what is gained over an encoder); Kingma & Ba
-    (2015), *Adam*, algorithm 1.
+    al. (2018), *Inference suboptimality in variational autoencoders* (what is gained over an encoder); Kingma & Ba
+    (2015), *Adam*, algorithm 1; Buchholz et al. (2018), *Quasi-Monte Carlo variational inference* (such noise).
 
     Arguments:
         prior: p(z), the model's own.
@@ -60,7 +61,7 @@ class LocalNormal(LazyDistribution):
     noise: Tensor
 
     def __init__(
-        self, prior: nn.Module, likelihood: nn.Module, latent: int, steps: int = 20, lr: float = 0.3, samples: int = 2
+        self, prior: nn.Module, likelihood: nn.Module, latent: int, steps: int = 20, lr: float = 0.3, samples: int = 4
     ) -> None:
         super().__init__()
         if min(latent, steps) < 1 or samples < 2 or samples % 2 or not lr > 0:
@@ -70,8 +71,9 @@ class LocalNormal(LazyDistribution):
             )
         self.prior, self.likelihood = prior, likelihood
         self.latent, self.steps, self.lr = latent, steps, lr
-        half = torch.randn(steps, samples // 2, 1, latent, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("noise", torch.cat([half, -half], 1), persistent=False)
+        uniform = SobolEngine(latent, scramble=True, seed=0).draw(steps * samples // 2)
+        half = torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6)).reshape(steps, samples // 2, 1, latent)
+        self.register_buffer("noise", torch.cat([half, -half], 1).to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, c: Any = None) -> Distribution:
         x, *condition = c if isinstance(c, tuple) else (c,)

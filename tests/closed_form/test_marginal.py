@@ -14,19 +14,19 @@ from tests.closed_form.linear import data, evidence, linear_gaussian
 
 
 @pytest.mark.parametrize("prior", ["standard", "learned"])
-@pytest.mark.parametrize("samples", [20, 100])
+@pytest.mark.parametrize("samples", [20, 60])
 def test_is_unbiased_in_the_reciprocal(samples: int, prior: str) -> None:
     """E[q(z) / p(x, z)] = 1 / p(x), so E exp(log p(x) − estimate) = 1; from starts that are off, for any L."""
     torch.manual_seed(3)
     model, x = linear_gaussian("full", prior, exact=False, off=0.1), data(3)
-    many = x.repeat_interleave(400, 0)
-    found = marginal_likelihood(model, many, samples=samples, burn_in=60)
-    estimates = torch.from_numpy(found.per_example).unflatten(0, (3, 400)).T
+    many = x.repeat_interleave(200, 0)
+    found = marginal_likelihood(model, many, samples=samples, burn_in=40)
+    estimates = torch.from_numpy(found.per_example).unflatten(0, (3, 200)).T
     exact = evidence(model, x)
     ratio = (exact - estimates).exp()
-    assert ((ratio.mean(0) - 1).abs() < 4 * ratio.std(0) / math.sqrt(400)).all()
+    assert ((ratio.mean(0) - 1).abs() < 4 * ratio.std(0) / math.sqrt(200)).all()
     assert (estimates.mean(0) - exact).abs().max() < 0.2
-    assert (estimates.mean(0) > exact - 3 * estimates.std(0) / 20).all(), "it errs upwards, if at all"
+    assert (estimates.mean(0) > exact - 3 * estimates.std(0) / 14).all(), "it errs upwards, if at all"
     assert found.acceptance == pytest.approx(0.9, abs=0.03)
 
 

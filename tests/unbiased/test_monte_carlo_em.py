@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -39,7 +41,7 @@ def test_model_follows_the_evidence(objective: ELBO, prior: str) -> None:
     """From starts that are off: ∇θ log p(x), whatever bound is reported."""
     torch.manual_seed(2)
     vae, x = linear_gaussian("full", prior, exact=False, off=0.1), data(4)
-    agree(of_model(vae, x), MonteCarloEM(5, transitions=8, step=0.4), vae, objective, x)
+    agree(of_model(vae, x), MonteCarloEM(5, transitions=40, step=0.27), vae, objective, x)
 
 
 def test_posterior_follows_the_true_one() -> None:
@@ -49,7 +51,7 @@ def test_posterior_follows_the_true_one() -> None:
     truth = true_posterior(vae, x)
     fixed = MultivariateNormal(truth.mean.detach(), truth.covariance_matrix.detach())
     right = only(gradient(vae, -kl_divergence(fixed, vae.posterior(x)).mean()), "posterior")
-    agree(right, MonteCarloEM(5, transitions=8, step=0.4), vae, ELBO(), x)
+    agree(right, MonteCarloEM(5, transitions=40, step=0.27), vae, ELBO(), x)
 
 
 def test_from_the_true_posterior_one_transition_is_enough() -> None:
@@ -100,23 +102,27 @@ def em_step() -> Step:
     return Step(recipe.model, recipe.objective, recipe.estimator)
 
 
-@pytest.mark.parametrize("compile", [False, True])
-def test_training_logs_acceptance(compile: bool) -> None:
-    """Eagerly and recorded: the rate is logged, the step size moves, and the bound rises."""
-    torch.manual_seed(0)
-    x, step = torch.rand(64, *BINARY.event_shape).round(), em_step()
+def coins(n: int) -> Tensor:
+    """Images whose pixels are mostly on, in the upper half, or off."""
+    share = torch.where(torch.arange(8)[:, None] < 4, 0.9, 0.1).expand(BINARY.event_shape)
+    return (torch.rand(n, *BINARY.event_shape) < share).float()
+
+
+def test_training_logs_acceptance() -> None:
+    """The rate is logged, the step size moves, and the bound rises."""
+    step = em_step()
     before = step.estimator.log_step.clone()
-    result = train(step, x, Training(epochs=6, batch_size=16, lr=0.01, compile=compile, device="cpu"))
+    result = train(step, coins(64), Training(epochs=6, batch_size=16, lr=0.02, device="cpu"))
     rows = [row for row in result.history if row["split"] == "train"]
     assert set(rows[0]) >= {"acceptance", "step_size", "objective", "elbo"}
     assert 0 < rows[-1]["acceptance"] <= 1
-    assert rows[-1]["elbo"] > rows[0]["elbo"]
+    assert rows[-1]["elbo"] > rows[0]["elbo"] + 1
     assert not torch.equal(step.estimator.log_step, before)
 
 
-def test_recorded_and_eager_agree() -> None:
-    torch.manual_seed(0)
-    x, ends = torch.rand(32, *BINARY.event_shape).round(), []
+@pytest.mark.slow
+def test_compiled_and_eager_agree() -> None:
+    x, ends = coins(32), []
     for compile in (False, True):
         step = em_step()
         train(step, x, Training(epochs=3, batch_size=32, compile=compile, device="cpu", precision="32"))
@@ -125,9 +131,8 @@ def test_recorded_and_eager_agree() -> None:
         torch.testing.assert_close(eager, recorded, atol=1e-4, rtol=1e-3)
 
 
-def test_step_size_is_part_of_a_checkpoint(tmp_path: object) -> None:
-    torch.manual_seed(0)
-    x, settings = torch.rand(32, *BINARY.event_shape).round(), Training(epochs=4, batch_size=16, device="cpu")
+def test_step_size_is_part_of_a_checkpoint(tmp_path: Path) -> None:
+    x, settings = coins(32), Training(epochs=4, batch_size=16, device="cpu")
     whole, first, second = em_step(), em_step(), em_step()
     train(whole, x, settings)
     train(first, x, settings, folder=tmp_path, stop_after=3)

@@ -130,7 +130,7 @@ def test_parameter_in_two_places_counts_once() -> None:
     torch.testing.assert_close(estimate.objective, estimate.terms.elbo + share)
 
 
-@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_run_of_random_weights(tmp_path: File, compile: bool) -> None:
     """Trained, saved, loaded, evaluated: the weights' rate is logged in training, and held-out data do not pay it."""
     data = elbox.load("digits", binarise="threshold")
