@@ -82,12 +82,12 @@ def test_condition_is_seen() -> None:
 def test_bound_is_above_an_encoders() -> None:
     """The same trained model and the same examples: what optimisation adds is the gap of amortisation."""
     x = elbox.load("digits", binarise="threshold")
-    run = elbox.fit(elbox.recipes.vae(x.spec, latent=4, hidden=(50,)), x, Training(epochs=8, lr=0.005))
+    run = elbox.fit(elbox.recipes.vae(x.spec, latent=4, hidden=(50,)), x, Training(epochs=4, lr=0.005))
     model, test = run.model, x.examples("test")
     free = VAE(model.prior, model.likelihood, LocalNormal(model.prior, model.likelihood, 4, steps=50, samples=4))
-    before, after = (elbox.evaluate(m, test, samples=50) for m in (model, free))
-    assert after.elbo.mean > before.elbo.mean + 0.3
-    assert after.log_likelihood.mean > after.elbo.mean
+    before, after = (elbox.evaluate(m, test, samples=20) for m in (model, free))
+    gain = after.per_example["elbo"] - before.per_example["elbo"]
+    assert gain.mean() > 4 * gain.std() / len(gain) ** 0.5
     assert encode(free, test).shape == (len(test), 4)
 
 
