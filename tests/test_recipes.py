@@ -21,7 +21,7 @@ from tests.components import BINARY, IMAGE, REAL, make, of
 NAMES = [n.split(".")[1] for n in of("recipes")]
 # What every recipe must change when each of its settings is given another value.
 OTHER: dict[str, Any] = {
-    "latent": 3,
+    "latent": 5,
     "hidden": (7, 5),
     "channels": (2, 3, 4),
     "activation": nn.ELU,

@@ -91,6 +91,7 @@ class MonteCarloEM(Estimator, nn.Module):
         prior, decode, x = group.prior, terms.decode, terms.x
         assert prior is not None
         assert decode is not None
+        assert x is not None
 
         def log_joint(z: Tensor) -> Tensor:
             return decode(z).log_prob(x) + prior.log_prob(z)
