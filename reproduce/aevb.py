@@ -74,7 +74,7 @@ class Job:
 
 
 def marginals(model: elbox.VAE, splits: dict[str, Tensor]) -> Row:
-    """The paper's estimate of log p(x): 50 samples, 4 leapfrog steps."""
+    """The paper's estimate of log p(x): 50 samples, 4 leapfrog steps between them."""
     found = {name: marginal_likelihood(model, x) for name, x in splits.items()}
     rates = {f"acceptance/{name}": f.acceptance for name, f in found.items()}
     return {f"marginal/{name}": f.log_likelihood.mean for name, f in found.items()} | rates
@@ -161,7 +161,7 @@ def figure3(options: Any, folder: Path) -> tuple[str, str]:
     rows = []
     for examples in options.examples:
         for method in METHODS:
-            job = Job(method, data, 3, 100, examples, int(options.samples), options.seed, 20, options.marginal)
+            job = Job(method, data, 3, 100, examples, int(options.samples), options.seed, 10, options.marginal)
             rate = best_rate(job, int(options.trial))
             found = job.run(rate)
             curves[f"$N_{{train}}$ = {examples}", method] = found

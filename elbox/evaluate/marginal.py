@@ -49,8 +49,9 @@ def marginal_likelihood(
     x: Examples,
     *,
     samples: int = 50,
+    chains: int = 5,
     leapfrogs: int = 4,
-    burn_in: int = 50,
+    burn_in: int = 30,
     acceptance: float = 0.9,
     seed: int = 0,
     memory: int = MEMORY,
@@ -59,8 +60,9 @@ def marginal_likelihood(
 ) -> Marginal:
     r"""log p(x) ≈ −log (1/L) Σ_l q(z_l) / p(x, z_l) with z_l ~ p(z|x) by Hamiltonian Monte Carlo, and any density q.
 
-    Two sets of L chains burn in from draws of the model's posterior, each example with a step size of its own. To the
-    ends of the first a normal density q with a full covariance is fitted; the ends of the second enter the estimate.
+    Two sets of chains burn in from draws of the model's posterior, each example with a step size of its own, and then
+    give L samples each. To those of the first set a normal density q with a full covariance is fitted; those of the
+    second enter the estimate.
     E[q(z) / p(x, z)] = 1 / p(x) for any q, so that its logarithm errs upwards in the mean, where `log_likelihood` errs
     downwards: true values lie between. It knows the encoder only as the chains' start, which is what makes models
     comparable whose encoders were trained in different ways, or not at all.
@@ -71,9 +73,10 @@ def marginal_likelihood(
     Arguments:
         model: A VAE with at most 5 latent dimensions.
         x: Data [N, *event].
-        samples: L, more than the number of latent dimensions.
+        samples: L, at least two for each latent dimension.
+        chains: Chains of each of the two sets, at most L.
         leapfrogs: Leapfrog steps of one transition.
-        burn_in: Transitions of each chain; the step size is adapted in the first half.
+        burn_in: Transitions of each chain before its first sample; the step size is adapted in the first half.
         acceptance: Rate of acceptance that the step sizes are adapted to.
         seed: Seed of the chains.
         memory: Budget in bytes for the tensors of one chunk.
@@ -82,7 +85,7 @@ def marginal_likelihood(
 
     Raises:
         IncompatibleError: if the model has no density, random weights, or more latent dimensions.
-        SettingError: if there are too few samples.
+        SettingError: if there are too few samples or chains.
 
     Example:
         >>> import elbox
@@ -95,14 +98,14 @@ def marginal_likelihood(
     rates: list[Tensor] = []
     with measuring(model, seed):
         first, first_c = like_model(model, x[:1]), on_device(model, c, slice(0, 1))
-        _check(model, first, first_c, samples)
+        _check(model, first, first_c, samples, chains)
         row = bytes_written(lambda: _log_joint(model, first, first_c)(_start(model, first, first_c, 1)))
-        size = max(1, rows_within(memory, 3 * row, first.device) // (2 * samples))  # 3: the gradient's part
+        size = max(1, rows_within(memory, 3 * row, first.device) // (2 * chains))  # 3: the gradient's part
         for start in range(0, len(x), size):
             rows = slice(start, start + size)
             batch, condition = like_model(model, x[rows]), on_device(model, c, rows)
-            z, log_joint = _start(model, batch, condition, 2 * samples), field_of(_log_joint(model, batch, condition))
-            value, rate = _estimate(log_joint, z, leapfrogs, burn_in, acceptance)
+            z, log_joint = _start(model, batch, condition, 2 * chains), field_of(_log_joint(model, batch, condition))
+            value, rate = _estimate(log_joint, z, math.ceil(samples / chains), leapfrogs, burn_in, acceptance)
             found.append(value.double().cpu())
             rates.append(rate.double().cpu())
             if progress:
@@ -111,7 +114,7 @@ def marginal_likelihood(
     return Marginal(MeanSE.of(values), float(torch.cat(rates).mean()), samples, values)
 
 
-def _check(model: Any, x: Tensor, c: Any, samples: int) -> None:
+def _check(model: Any, x: Tensor, c: Any, samples: int, chains: int) -> None:
     if getattr(model, "deterministic", False):
         raise IncompatibleError(
             "got marginal_likelihood on an autoencoder, which has no density; train a VAE, e.g. vae"
@@ -127,8 +130,11 @@ def _check(model: Any, x: Tensor, c: Any, samples: int) -> None:
             f"got marginal_likelihood on a model with latent variables of shape {shape}; expected at most {DIMENSIONS} "
             "dimensions, in which a density can be fitted to samples; use log_likelihood"
         )
-    if samples < 2 * shape[0]:
-        raise SettingError(f"got samples={samples}; expected at least two for each latent dimension, e.g. 50")
+    if samples < 2 * shape[0] or not 1 <= chains <= samples:
+        raise SettingError(
+            f"got samples={samples}, chains={chains}; expected two samples or more for each latent dimension, e.g. "
+            "50, and at most as many chains"
+        )
 
 
 def _start(model: Any, x: Tensor, c: Any, chains: int) -> Tensor:
@@ -141,17 +147,22 @@ def _log_joint(model: Any, x: Tensor, c: Any) -> Callable[[Tensor], Tensor]:
     return lambda z: model.decode(z, c=c).log_prob(x) + prior.log_prob(z)
 
 
-def _estimate(field: Field, z: Tensor, leapfrogs: int, burn_in: int, acceptance: float) -> tuple[Tensor, Tensor]:
-    """The estimates [B] and the chains' rates of acceptance [B], from starts z [2L, B, D]."""
+def _estimate(
+    field: Field, z: Tensor, count: int, leapfrogs: int, burn_in: int, acceptance: float
+) -> tuple[Tensor, Tensor]:
+    """The estimates [B] and rates of acceptance [B], from chains that start at z [2C, B, D] and give `count` draws."""
     log_step = torch.full_like(z[:1, :, :1], math.log(STEP))
     for _ in range(burn_in // 2):
         chains = hmc(field, z, log_step.exp(), leapfrogs)
         z, log_step = chains.z, adapted(log_step, chains.acceptance.mean(0)[None, :, None], acceptance, RATE)
-    chains = hmc(field, z, log_step.exp(), leapfrogs, max(1, burn_in - burn_in // 2))
-    first, second = chains.z.chunk(2)
-    log_q = _fitted(wide(first)).log_prob(wide(second))
-    log_p = wide(chains.log_p.chunk(2)[1])
-    return math.log(len(second)) - torch.logsumexp(log_q - log_p, 0), chains.acceptance.mean(0)
+    draws = [hmc(field, z, log_step.exp(), leapfrogs, max(1, burn_in - burn_in // 2))]
+    while len(draws) < count:
+        draws.append(hmc(field, draws[-1].z, log_step.exp(), leapfrogs))
+    first, second = torch.stack([d.z for d in draws], 1).chunk(2)  # [C, count, B, D]
+    log_p = torch.stack([d.log_p for d in draws], 1).chunk(2)[1]
+    ratio = _fitted(wide(first.flatten(0, 1))).log_prob(wide(second.flatten(0, 1))) - wide(log_p.flatten(0, 1))
+    rate = torch.stack([d.acceptance for d in draws]).mean((0, 1))
+    return math.log(len(ratio)) - torch.logsumexp(ratio, 0), rate
 
 
 def _fitted(z: Tensor) -> MultivariateNormal:
