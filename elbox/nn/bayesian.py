@@ -52,7 +52,7 @@ class BayesianLinear(nn.Module):
         (torch.Size([4, 2]), True)
     """
 
-    def __init__(self, inputs: int, outputs: int, scale: float = 1.0, spread: float = 0.03) -> None:
+    def __init__(self, inputs: int, outputs: int, scale: float = 1.0, spread: float = 0.1) -> None:
         super().__init__()
         if not (scale > 0 and spread > 5e-5):  # soft_clip goes no lower
             raise SettingError(f"got scale={scale}, spread={spread}; expected positive numbers, spread above 5e-5")
@@ -109,7 +109,7 @@ class Bayesian(nn.Module):
         (torch.Size([3, 1, 4, 4]), 2)
     """
 
-    def __init__(self, net: nn.Module, scale: float = 1.0, spread: float = 0.03) -> None:
+    def __init__(self, net: nn.Module, scale: float = 1.0, spread: float = 0.1) -> None:
         super().__init__()
         self.net = net
         for parent in list(net.modules()):
