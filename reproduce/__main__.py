@@ -11,6 +11,8 @@ NAMES = {
     "latent_sizes": "Kingma & Welling (2014), figure 2: the bound for latent dimensions 3 … 200",
     "discrete": "Tucker et al. (2017), Grathwohl et al. (2018): estimators for 200 bits, order and gaps",
     "disentanglement": "Chen et al. (2018) on dSprites: TC falls as its weight rises, at less distortion than β-VAE's",
+    "aevb": "Kingma & Welling (2014), figures 2 and 3: AEVB against wake–sleep and Monte-Carlo EM",
+    "bayesian": "full variational Bayes over the decoder's weights against MAP, on 100 to 1000 digits",
     "manifold": "Kingma & Welling (2014), figure 4: the 2-D manifold of MNIST",
     "autoencoders": "Ghosh et al. (2020), table 1 on MNIST: RAE, WAE and VAE, by a classifier-based distance",
 }

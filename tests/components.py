@@ -26,7 +26,18 @@ from elbox import (
     recipes,
     schedules,
 )
-from elbox.nn import MLP, Angles, ConvDecoder, ConvEncoder, Layer, LogCounts, Standardize, Transposed
+from elbox.nn import (
+    MLP,
+    Angles,
+    Bayesian,
+    BayesianLinear,
+    ConvDecoder,
+    ConvEncoder,
+    Layer,
+    LogCounts,
+    Standardize,
+    Transposed,
+)
 
 LATENT, FEATURES, LEVELS, IMAGE = 2, 5, 6, (1, 8, 9)
 
@@ -255,6 +266,22 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.rae_l2": lambda: recipes.rae_l2(BINARY, latent=LATENT, hidden=(6,), components=3),
     "recipes.rae_gp": lambda: recipes.rae_gp(BINARY, latent=LATENT, hidden=(6,), components=3),
     "recipes.contractive_ae": lambda: recipes.contractive_ae(BINARY, latent=LATENT),
+    "posteriors.LocalNormal": lambda: posteriors.LocalNormal(
+        priors.StandardNormal(LATENT), likelihoods.Gaussian(decoder(FEATURES)), LATENT, steps=3
+    ),
+    "estimators.WakeSleep": lambda: estimators.WakeSleep(),
+    "estimators.ReweightedWakeSleep": lambda: estimators.ReweightedWakeSleep(),
+    "estimators.MonteCarloEM": lambda: estimators.MonteCarloEM(leapfrogs=2),
+    "estimators.MAP": lambda: estimators.MAP(estimators.Reparameterized(), examples=50, scale=0.5),
+    "estimators.BayesianWeights": lambda: estimators.BayesianWeights(estimators.AnalyticKL(), examples=50),
+    "nn.Bayesian": lambda: Bayesian(MLP(FEATURES, [6, 4], (2, 3), nn.Tanh), scale=0.5),
+    "nn.BayesianLinear": lambda: BayesianLinear(FEATURES, 3, scale=0.5),
+    "recipes.wake_sleep": lambda: recipes.wake_sleep(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.reweighted_wake_sleep": lambda: recipes.reweighted_wake_sleep(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.mcem": lambda: recipes.mcem(BINARY, latent=LATENT, hidden=(6,), leapfrogs=2),
+    "recipes.local_vi": lambda: recipes.local_vi(BINARY, latent=LATENT, hidden=(6,), steps=3),
+    "recipes.bayesian_vae": lambda: recipes.bayesian_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.map_vae": lambda: recipes.map_vae(BINARY, latent=LATENT, hidden=(6,)),
 }
 
 

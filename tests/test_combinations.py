@@ -12,13 +12,16 @@ from elbox import ELBO, VAE, IncompatibleError
 from elbox.estimators import (
     RELAX,
     AnalyticKL,
+    BayesianWeights,
     Covariance,
     Enumerated,
+    MonteCarloEM,
     Path,
     Relaxed,
     Reparameterized,
     Score,
     StraightThrough,
+    WakeSleep,
 )
 from elbox.estimators.base import Estimator
 from elbox.objectives import TVO, InferredPrior, Objective, TotalCorrelation
@@ -33,7 +36,13 @@ OBJECTIVES = {
     "capacity": lambda: ELBO(capacity=1.0),
 } | {n: (lambda n=n: make_objective(n)) for n in of("objectives") if n != "objectives.MSSSIM"}  # of images alone
 LIKELIHOODS = [n for n in of("likelihoods") if event_of(n) == (FEATURES,)]  # of what the posteriors encode
-FACTORISED = ("posteriors.DiagonalNormal", "posteriors.Corrupted", "posteriors.Factorized", "posteriors.FromPrior")
+FACTORISED = (
+    "posteriors.DiagonalNormal",
+    "posteriors.Corrupted",
+    "posteriors.Factorized",
+    "posteriors.FromPrior",
+    "posteriors.LocalNormal",
+)
 MIXTURES = ("priors.NormalMixture", "priors.FittedMixture")
 NO_CLOSED_FORM = (*MIXTURES, "priors.Factorized")
 PAIRED = (*FACTORISED, "posteriors.BernoulliCode", "posteriors.CategoricalCode")  # whose log q(z_d|x_n) is known
@@ -102,6 +111,9 @@ def test_every_likelihood(likelihood: str) -> None:
 def refused(prior: str | None, posterior: str, objective: Objective, estimator: Estimator) -> bool:
     """The rules of the documentation, in one place."""
     deterministic, weights = posterior == "posteriors.Deterministic", not objective.uses_rate
+    if isinstance(estimator, BayesianWeights):
+        return True  # no model here has random weights
+    estimator = getattr(estimator, "estimator", estimator)  # within MAP
     codes, per_dimension = CODES.get(posterior), getattr(objective, "per_dimension", False)
     generative, inference = objective.pair
     if not objective.fits_model or (isinstance(estimator, RELAX) and generative is not inference):
@@ -109,6 +121,13 @@ def refused(prior: str | None, posterior: str, objective: Objective, estimator: 
     if isinstance(estimator, Covariance) and not isinstance(objective, TVO):
         return True
     if codes != CODES.get(prior or "") and not deterministic:
+        return True
+    if isinstance(estimator, WakeSleep | MonteCarloEM) and not (objective.separable and objective.needs_density):
+        return True
+    if isinstance(estimator, WakeSleep) and estimator.wake and objective.samples < 2:
+        return True
+    bound = objective.bound()
+    if isinstance(estimator, MonteCarloEM) and (type(bound), vars(bound)) != (type(objective), vars(objective)):
         return True
     if deterministic and (objective.needs_density or isinstance(estimator, Score)):
         return True

@@ -22,7 +22,7 @@ NAMES = [n.split(".")[1] for n in of("recipes")]
 CHOOSE = [n for n in NAMES if "likelihood" in settings_of(RECIPES[n])]
 # What every recipe must change when each of its settings is given another value.
 OTHER: dict[str, Any] = {
-    "latent": 3,
+    "latent": 5,
     "hidden": (7, 5),
     "channels": (2, 3, 4),
     "activation": nn.ELU,
@@ -43,6 +43,13 @@ OTHER: dict[str, Any] = {
     "masking": 0.5,
     "noise": 0.25,
     "warmup": 0.125,
+    "wake": 0.25,
+    "sleep": 0.25,
+    "leapfrogs": 3,
+    "acceptance": 0.75,
+    "steps": 4,
+    "lr": 0.125,
+    "scale": 0.5,
     "likelihood": likelihoods.Categorical,
     "zero_inflated": True,
     "library": True,
@@ -53,7 +60,6 @@ OTHER: dict[str, Any] = {
     "weight": 3.0,
     "ratio": 2.0,
     "of_codes": True,
-    "scale": 50.0,
     "projections": 7,
     "discriminator": (5, 4),
     "examples": 77,

@@ -36,10 +36,12 @@ class Estimator(ABC):
     Attributes:
         unbiased: Whether the gradient's expectation is that of the objective.
         bias: Of what kind its bias is, in words; empty if there is none.
+        robust: Whether it bears rounding of a network's outputs to bfloat16 (`Likelihood.robust`).
     """
 
     unbiased: bool = True
     bias: str = ""
+    robust: bool = True
 
     @property
     @abstractmethod
@@ -57,6 +59,10 @@ class Estimator(ABC):
     @abstractmethod
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
         """The loss for terms that were drawn by `draw`."""
+
+    def logs(self) -> dict[str, Tensor]:
+        """What is to be logged of the last call beside the terms: scalars by name."""
+        return {}
 
     def __call__(
         self, model: nn.Module, x: Tensor, objective: Objective, *, c: Any = None, progress: Tensor | float = 1.0

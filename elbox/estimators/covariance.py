@@ -40,6 +40,7 @@ class Covariance(Estimator):
     """
 
     unbiased = False
+    bias = "self-normalised weights: an error of O(1/K)"
 
     @property
     def draw(self) -> draws.DrawFunction:

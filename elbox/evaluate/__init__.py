@@ -3,10 +3,12 @@
 from elbox.evaluate.bounds import evaluate, held_out, log_likelihood
 from elbox.evaluate.ex_post import fit_prior, refit
 from elbox.evaluate.latent import decode, encode, interpolate, manifold, most_active, traverse
+from elbox.evaluate.marginal import Marginal, marginal_likelihood
 from elbox.evaluate.result import Evaluation, MeanSE
 
 __all__ = [
     "Evaluation",
+    "Marginal",
     "MeanSE",
     "decode",
     "encode",
@@ -16,6 +18,7 @@ __all__ = [
     "interpolate",
     "log_likelihood",
     "manifold",
+    "marginal_likelihood",
     "most_active",
     "refit",
     "traverse",

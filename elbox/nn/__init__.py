@@ -1,6 +1,7 @@
 """Networks: plain maps from tensors to tensors, with no probability inside."""
 
 from elbox.nn.angles import Angles
+from elbox.nn.bayesian import Bayesian, BayesianLinear
 from elbox.nn.conv import ConvDecoder, ConvEncoder
 from elbox.nn.log_counts import LogCounts
 from elbox.nn.mlp import MLP
@@ -9,6 +10,8 @@ from elbox.nn.tied import Layer, Transposed
 
 __all__ = [
     "Angles",
+    "Bayesian",
+    "BayesianLinear",
     "ConvDecoder",
     "ConvEncoder",
     "Layer",

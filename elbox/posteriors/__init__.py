@@ -12,6 +12,7 @@ from elbox.posteriors.factorized import Factorized
 from elbox.posteriors.from_prior import FromPrior
 from elbox.posteriors.full_normal import FullNormal
 from elbox.posteriors.full_student_t import FullStudentT
+from elbox.posteriors.local_normal import LocalNormal
 
 __all__ = [
     "BernoulliCode",
@@ -23,4 +24,5 @@ __all__ = [
     "FromPrior",
     "FullNormal",
     "FullStudentT",
+    "LocalNormal",
 ]

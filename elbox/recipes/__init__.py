@@ -3,12 +3,14 @@
 from elbox.recipes.adversarial import aae, gan, vae_gan, wae_gan
 from elbox.recipes.autoencoders import ae, dae
 from elbox.recipes.base import RECIPES, Recipe, recipe
+from elbox.recipes.bayesian import bayesian_vae, map_vae
 from elbox.recipes.calibrated import sigma_vae
 from elbox.recipes.counts import count_vae, topic_vae
 from elbox.recipes.discrete import gumbel_vae, nvil, rebar, relax, vimco
 from elbox.recipes.disentangled import beta_tcvae, dip_vae, factor_vae
 from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full_covariance
 from elbox.recipes.importance import ciwae, iwae, miwae, piwae, renyi_vae, tvo
+from elbox.recipes.inference import local_vi, mcem, reweighted_wake_sleep, wake_sleep
 from elbox.recipes.perceptual import ms_ssim_vae
 from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
 from elbox.recipes.regularised import contractive_ae, rae_gp, rae_l2
@@ -20,6 +22,7 @@ __all__ = [
     "aae",
     "ae",
     "annealed_vae",
+    "bayesian_vae",
     "beta_tcvae",
     "beta_vae",
     "ciwae",
@@ -36,6 +39,9 @@ __all__ = [
     "info_vae",
     "iwae",
     "linear_vae",
+    "local_vi",
+    "map_vae",
+    "mcem",
     "miwae",
     "ms_ssim_vae",
     "nvil",
@@ -46,6 +52,7 @@ __all__ = [
     "recipe",
     "relax",
     "renyi_vae",
+    "reweighted_wake_sleep",
     "sigma_vae",
     "swae",
     "topic_vae",
@@ -56,4 +63,5 @@ __all__ = [
     "vimco",
     "wae_gan",
     "wae_mmd",
+    "wake_sleep",
 ]

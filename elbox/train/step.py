@@ -21,8 +21,8 @@ class Step(nn.Module):
         prepare: Raw rows → model input, such as float conversion or dynamic binarisation.
 
     Shapes:
-        batch [B, *event] → (loss [], logs of scalars in nats: objective, distortion, rate, elbo, and rate/<group> for
-        each of several groups).
+        batch [B, *event] → (loss [], logs of scalars in nats: objective, distortion, rate, elbo, rate/<group> for each
+        of several groups, and what the estimator reports of itself).
 
     Example:
         >>> import elbox
@@ -40,7 +40,8 @@ class Step(nn.Module):
         super().__init__()
         self.model, self.objective, self.estimator = model, objective, estimator
         self.prepare = prepare
-        self.robust = bool(getattr(getattr(model, "likelihood", None), "robust", False))  # to rounding: see Likelihood
+        robust = bool(getattr(getattr(model, "likelihood", None), "robust", False))  # to rounding: see Likelihood
+        self.robust = robust and bool(getattr(estimator, "robust", True))
         self.register_buffer("progress", torch.zeros(()), persistent=False)
 
     def forward(self, batch: Tensor, c: Any = None) -> tuple[Tensor, dict[str, Tensor]]:
@@ -52,4 +53,5 @@ class Step(nn.Module):
             logs |= {"rate": rate, "elbo": -(distortion + rate)}
         if len(terms.groups) > 1:
             logs |= {f"rate/{name}": group.rate.mean() for name, group in terms.groups.items()}
+        logs |= getattr(self.estimator, "logs", dict)()  # such as a rate of acceptance
         return loss, {name: value.detach() for name, value in logs.items()}

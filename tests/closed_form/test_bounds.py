@@ -237,7 +237,11 @@ def repeated(objective: Objective, n: int = 4000, b: int = 4, off: float = 0.15)
     return value.unflatten(0, (b, n)).T, evidence(model, x)
 
 
-@pytest.mark.parametrize("objective", [MIWAE(2, 4), CIWAE(0.2, 8), TVO(2, 8), TVO(6, 8, -2.0), PIWAE(2, 4)], ids=["MIWAE", "CIWAE", "TVO 2", "TVO 6", "PIWAE"])
+@pytest.mark.parametrize(
+    "objective",
+    [MIWAE(2, 4), CIWAE(0.2, 8), TVO(2, 8), TVO(6, 8, -2.0), PIWAE(2, 4)],
+    ids=["MIWAE", "CIWAE", "TVO 2", "TVO 6", "PIWAE"],
+)
 def test_lower_bound_on_the_exact_evidence(objective: Objective) -> None:
     """In expectation, by 3 standard errors; and clearly below it, so that the test sees something."""
     values, exact = repeated(objective)

@@ -22,6 +22,8 @@ WITHOUT_PARAMETERS = ("priors.StandardNormal", "priors.FittedMixture", "nn.Stand
 OF_ANOTHER = {"nn.Transposed": {"layer.affine.bias"}}  # parameters that only another user of the object needs
 STANDARD = diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT))
 DISCRETE = ("posteriors.BernoulliCode", "posteriors.CategoricalCode")
+CONSTANT = ("posteriors.LocalNormal",)  # its parameters are found in the forward pass, and are constants after it
+RANDOM = ("nn.Bayesian", "nn.BayesianLinear")
 
 
 def drawn(q: Distribution, samples: int) -> Tensor:
@@ -59,7 +61,7 @@ def test_posterior(name: str) -> None:
     z = drawn(q, K)
     assert z.shape == (K, B, LATENT)
     assert q.log_prob(z).shape == (K, B)
-    assert z.requires_grad == (name not in DISCRETE)
+    assert z.requires_grad == (name not in (*DISCRETE, *CONSTANT))
 
 
 @pytest.mark.parametrize("batch", [(), (B,), (K, B)])
@@ -109,7 +111,7 @@ def test_likelihood_for_data(name: str, kind: str, event: tuple[int, ...]) -> No
         assert cls.for_data(net, spec)(torch.randn(K, B, LATENT)).log_prob(x).shape == (K, B)
 
 
-@pytest.mark.parametrize("name", of("nn"))
+@pytest.mark.parametrize("name", [n for n in of("nn") if n not in RANDOM])
 def test_net_takes_any_batch_shape(name: str) -> None:
     """Leading dimensions are batch: a batch of (2, B) is what its rows are one by one."""
     net, x = make(name), torch.stack([inputs(name), inputs(name)])
@@ -159,7 +161,11 @@ def loss_of(name: str) -> tuple[nn.Module, Tensor]:
 
 @pytest.mark.parametrize(
     "name",
-    [n for n in of("priors", "posteriors", "likelihoods", "nn", "recipes") if n not in WITHOUT_PARAMETERS],
+    [
+        n
+        for n in of("priors", "posteriors", "likelihoods", "nn", "recipes")
+        if n not in (*WITHOUT_PARAMETERS, *CONSTANT)
+    ],
 )
 def test_gradients_reach_every_parameter(name: str) -> None:
     """With every weight away from 0; the recipes through the loss that training minimises."""

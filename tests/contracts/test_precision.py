@@ -14,7 +14,7 @@ from elbox import Group, Recipe, Terms
 from elbox.distributions import DiscretizedLogistic, diagonal_normal, soft_clip
 from tests.components import IMAGE, LATENT, example, make, of, surroundings
 from tests.components import objective as make_objective
-from tests.contracts.test_forward import WITHOUT_PARAMETERS, inputs
+from tests.contracts.test_forward import CONSTANT, RANDOM, WITHOUT_PARAMETERS, inputs
 
 MODULES = of("priors", "posteriors", "likelihoods", "nn")
 
@@ -36,7 +36,7 @@ def numbers(part: nn.Module, name: str, x: Tensor) -> Tensor:
     return part(x)
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [n for n in MODULES if n not in RANDOM])
 def test_to_dtype(name: str) -> None:
     part, x = make(name).eval(), inputs(name)
     single = numbers(part, name, x)
@@ -59,7 +59,10 @@ def test_samples_have_the_dtype_of_the_part(name: str) -> None:
     assert (d.rsample() if name == "posteriors.Deterministic" else d.sample()).dtype == torch.float64
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if n not in WITHOUT_PARAMETERS or n == "nn.Standardize"])
+PLAIN = [n for n in MODULES if n not in (*WITHOUT_PARAMETERS, *CONSTANT, *RANDOM)]
+
+
+@pytest.mark.parametrize("name", [*PLAIN, "nn.Standardize"])
 def test_gradcheck(name: str) -> None:
     """With respect to every parameter and the input, in float64."""
     part = make(name).to(torch.float64).eval()

@@ -152,7 +152,9 @@ def test_bias_on_a_whole_model_falls_with_the_temperature(family: str) -> None:
 
 
 @pytest.mark.parametrize("how", [Relaxed(0.5), StraightThrough(), StraightThrough(0.5)], ids=lambda h: str(h.arguments))
-@pytest.mark.parametrize("objective", [ELBO(samples=3), IWAE(3), ELBO(free_bits=0.1, per_dimension=True)], ids=["ELBO", "IWAE", "free bits"])
+@pytest.mark.parametrize(
+    "objective", [ELBO(samples=3), IWAE(3), ELBO(free_bits=0.1, per_dimension=True)], ids=["ELBO", "IWAE", "free bits"]
+)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_terms_are_of_discrete_codes(family: str, objective: ELBO, how: Estimator) -> None:
     """What is logged as a bound is one; what is optimised has the loss as its value."""
