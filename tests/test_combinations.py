@@ -45,7 +45,7 @@ FACTORISED = (
 )
 MIXTURES = ("priors.NormalMixture", "priors.FittedMixture")
 NO_CLOSED_FORM = (*MIXTURES, "priors.Factorized")
-PAIRED = (*FACTORISED, "posteriors.BernoulliCode", "posteriors.CategoricalCode")  # whose log q(z_d|x_n) is known
+PAIRED = (*FACTORISED, "posteriors.BernoulliCode")  # whose log q(z_d|x_n) is known
 CODES = {
     "posteriors.BernoulliCode": "bits",
     "priors.BernoulliPrior": "bits",

@@ -127,7 +127,7 @@ def _aggregated(model: VAE, x: Examples, c: Tensor | None, rows: int, memory: in
 
 
 def _factorises(d: Distribution) -> bool:
-    return isinstance(d, Independent) and d.reinterpreted_batch_ndims == 1
+    return isinstance(d, Independent) and d.reinterpreted_batch_ndims == 1 and not d.base_dist.event_shape
 
 
 def _terms(codes: Codes, joint: Tensor, each: Tensor, rate: float) -> dict[str, Any]:

@@ -147,7 +147,9 @@ def test_selection_uses_the_bound_and_not_the_loss():
             return loss + 100 * self.progress, logs
 
     step, x = Annealed(), torch.ones(64, 2)
-    result = train(step, x, settings(lr=0.1), held_out=lambda: {"bound": -float((step.w - 1).square().sum())})
+    result = train(
+        step, x, settings(lr=0.1, schedule="constant"), held_out=lambda: {"bound": -float((step.w - 1).square().sum())}
+    )
     losses = [r["loss"] for r in result.history if r["split"] == "train"]
     assert losses == sorted(losses)
     assert result.best_step == result.steps
@@ -181,7 +183,7 @@ def test_burda_schedule_by_passes():
 
 def test_average_is_evaluated_and_kept():
     step, x, seen = Quadratic(1), torch.ones(8, 1), []
-    chosen = settings(epochs=30, evaluations=30, ema=0.8, optimizer="sgd", lr=0.05)
+    chosen = settings(epochs=30, evaluations=30, ema=0.8, optimizer="sgd", lr=0.05, schedule="constant")
 
     def held_out():
         seen.append(step.w.item())

@@ -160,7 +160,7 @@ def test_resume_without_checkpoint_begins(tmp_path):
 
 def test_changed_settings_are_refused(tmp_path):
     fit(tmp_path, BASE, stop_after=5)
-    with pytest.raises(RunError, match=r"lr=0\.5 \(was 0\.001\)"):
+    with pytest.raises(RunError, match=r"lr=0\.5 \(was 0\.003\)"):
         fit(tmp_path, settings(lr=0.5), resume=True)
     with pytest.raises(RunError, match="60 training examples; expected the 70"):
         train(ToyVAE(), bits(60), BASE, folder=tmp_path, resume=True)

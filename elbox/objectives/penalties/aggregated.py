@@ -93,7 +93,7 @@ def log_marginals(name: str, group: Group, examples: int, *, stratified: bool) -
     """
     _check(name, group)
     q = group.posterior
-    if not (isinstance(q, Independent) and q.reinterpreted_batch_ndims == 1):
+    if not (isinstance(q, Independent) and q.reinterpreted_batch_ndims == 1 and not q.base_dist.event_shape):
         raise IncompatibleError(
             f"{name} needs a posterior that factorises over latent dimensions, got {type(q).__name__}; use a "
             "DiagonalNormal posterior"
