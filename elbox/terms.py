@@ -48,7 +48,8 @@ class Group:
     kl: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.has_rate and not torch.compiler.is_compiling():  # Dynamo stumbles over the supports of codes
+        compiling = torch.compiler.is_compiling()  # Dynamo stumbles over the supports of codes
+        if self.prior is not None and self.has_rate and not compiling:
             check_rate(self.posterior, self.prior)
 
     @property
