@@ -165,7 +165,12 @@ class VAE(nn.Module):
             raise IncompatibleError(
                 "got log_prob on an autoencoder, whose deterministic code has no density; train a VAE instead, e.g. vae"
             )
-        log_w = self.terms(x, samples, c=c, draw=draws.sample).log_w
+        training = self.training
+        self.eval()  # a likelihood may be one of the batch while it is trained
+        try:
+            log_w = self.terms(x, samples, c=c, draw=draws.sample).log_w
+        finally:
+            self.train(training)
         return torch.logsumexp(log_w, 0) - math.log(samples)
 
     @torch.no_grad()

@@ -362,8 +362,8 @@ def _check_fit(recipe: Recipe, data: Data) -> None:
     if isinstance(recipe.model.prior, FittedMixture):
         recipe.model.prior.check(len(data.train.x))
     with torch.random.fork_rng():
-        model = copy.deepcopy(recipe.model)  # a likelihood may remember what it is shown in training
-        recipe.estimator(model, data.examples("train", 2), recipe.objective)
+        tried = copy.deepcopy(recipe)  # its parts may remember what they are shown
+        tried.estimator(tried.model, data.examples("train", 2), tried.objective)
 
 
 def _recipe(info: dict[str, Any], allow: tuple[type, ...]) -> Recipe:

@@ -52,6 +52,7 @@ CODES = {
     "posteriors.CategoricalCode": "categories",
     "priors.CategoricalPrior": "categories",
 }
+TOGETHER = (Reparameterized, AnalyticKL, Path)  # look at all samples of a batch at once, or do not mind
 WAYS_OUT = ("()", "StandardNormal", "DiagonalNormal", "samples=2", "Split(IWAE")
 
 
@@ -105,7 +106,9 @@ def test_every_likelihood(likelihood: str) -> None:
         objective, estimator = OBJECTIVES[goal](), make(how)
         if not refused(prior, posterior, objective, estimator):
             model = VAE(prior and make(prior), make(likelihood), make(posterior))
-            step_or_refusal(model, objective, estimator, refused=False, which=(prior, goal, how))
+            together = objective.uses_rate and not objective.sees_samples and isinstance(within(estimator), TOGETHER)
+            legal = together or not getattr(model.likelihood, "of_batch", False)
+            step_or_refusal(model, objective, estimator, refused=not legal, which=(prior, goal, how))
 
 
 def refused(prior: str | None, posterior: str, objective: Objective, estimator: Estimator) -> bool:
@@ -113,10 +116,15 @@ def refused(prior: str | None, posterior: str, objective: Objective, estimator: 
     deterministic, weights = posterior == "posteriors.Deterministic", not objective.uses_rate
     if isinstance(estimator, BayesianWeights):
         return True  # no model here has random weights
-    estimator = getattr(estimator, "estimator", estimator)  # within MAP
+    estimator = within(estimator)
     codes, per_dimension = CODES.get(posterior), getattr(objective, "per_dimension", False)
     generative, inference = objective.pair
-    if not objective.fits_model or (isinstance(estimator, RELAX) and generative is not inference):
+    apart = generative is not inference
+    if not objective.fits_model or (isinstance(estimator, RELAX | Enumerated) and apart):
+        return True
+    if apart and posterior in ("posteriors.LocalNormal", "posteriors.FromPrior"):  # these hold parts of the model
+        return True
+    if codes and isinstance(estimator, MonteCarloEM):
         return True
     if isinstance(estimator, Covariance) and not isinstance(objective, TVO):
         return True
@@ -149,6 +157,11 @@ def refused(prior: str | None, posterior: str, objective: Objective, estimator: 
     if any(isinstance(p, InferredPrior) for p in penalties) and posterior == "posteriors.FullStudentT":
         return True  # its moments are not known
     return per_dimension and not (codes or (posterior in FACTORISED and prior not in MIXTURES))
+
+
+def within(estimator: Estimator) -> Estimator:
+    """The estimator that MAP is around."""
+    return getattr(estimator, "estimator", estimator)
 
 
 def names_both_and_a_way_out(message: str, objective: Objective, estimator: Estimator) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from elbox.draws import Draw, DrawFunction, again
+from elbox.draws import Draw, DrawFunction, again, path, reparameterized
 from elbox.errors import IncompatibleError
 from elbox.objectives import Objective
 from elbox.objectives.split import check_fits_model
@@ -109,4 +109,30 @@ class Estimator(ABC):
             raise IncompatibleError(
                 f"{type(objective).__name__} needs log q(z|x), and a deterministic posterior has no density; use "
                 "Distortion(), or a DiagonalNormal posterior"
+            )
+        self._refuse_shared(model, objective)
+        self._refuse_of_batch(model, objective)
+
+    def _refuse_shared(self, model: nn.Module, objective: Objective) -> None:
+        """Two players need parameters of their own."""
+        generative, inference = objective.pair
+        inside = {id(m) for m in getattr(model, "posterior", nn.Module()).modules()}
+        if (
+            generative is not inference
+            and {id(getattr(model, "prior", None)), id(getattr(model, "likelihood", None))} & inside
+        ):
+            raise IncompatibleError(
+                f"{type(objective).__name__} trains model and posterior apart, and "
+                f"{type(model.posterior).__name__} holds parts of the model; use ELBO(), or a DiagonalNormal posterior"
+            )
+
+    def _refuse_of_batch(self, model: nn.Module, objective: Objective) -> None:
+        """A density that looks at all samples of the batch at once cannot be weighed or resampled one by one."""
+        likelihood = getattr(model, "likelihood", None)
+        together = self.draw in (reparameterized, path) and objective.uses_rate and not objective.sees_samples
+        if getattr(likelihood, "of_batch", False) and not together:
+            raise IncompatibleError(
+                f"{type(likelihood).__name__} takes its variance from the whole batch, and {type(self).__name__} with "
+                f"{type(objective).__name__} looks at samples one by one; use AnalyticKL() with ELBO(), or the "
+                "likelihood Gaussian"
             )

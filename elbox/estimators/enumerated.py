@@ -70,6 +70,13 @@ class Enumerated(Estimator):
                 "use Score() with samples=2 or more, or Enumerated() with ELBO()"
             )
 
+        generative, inference = objective.pair
+        if generative is not inference:
+            raise IncompatibleError(
+                f"Enumerated trains all parameters by one objective, and {type(objective).__name__} has one for each "
+                "player; use Score() with it, or Enumerated() with ELBO()"
+            )
+
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
         if len(terms.groups) > 1:
             raise IncompatibleError(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from elbox import draws
+from elbox.distributions import Code
 from elbox.errors import IncompatibleError, SettingError
 from elbox.estimators.base import Estimate, Estimator
 from elbox.estimators.wake_sleep import one_group
@@ -88,6 +89,11 @@ class MonteCarloEM(Estimator, nn.Module):
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
         group = one_group(terms, "MonteCarloEM samples")
+        if isinstance(group.posterior, Code):
+            raise IncompatibleError(
+                "MonteCarloEM moves through real latent variables, got a posterior over discrete codes; use "
+                "WakeSleep(), or a DiagonalNormal posterior"
+            )
         value = objective(terms, progress).detach()
         prior, decode, x = group.prior, terms.decode, terms.x
         assert prior is not None

@@ -33,7 +33,7 @@ class _Around(nn.Module):
         if examples < 0:
             raise SettingError(f"got examples={examples}; expected the number of training examples")
         self.estimator, self.examples = estimator, examples
-        self.unbiased, self.robust = estimator.unbiased, estimator.robust
+        self.unbiased, self.bias, self.robust = estimator.unbiased, estimator.bias, estimator.robust
 
     @property
     def draw(self) -> draws.DrawFunction:
@@ -97,7 +97,10 @@ class BayesianWeights(_Around, Estimator):
 
     def __init__(self, estimator: Estimator, examples: int) -> None:
         super().__init__(estimator, examples)
-        if isinstance(estimator, MonteCarloEM):
+        within = estimator
+        while isinstance(within, _Around):
+            within = within.estimator
+        if isinstance(within, MonteCarloEM):
             raise IncompatibleError(
                 "BayesianWeights draws new weights whenever p(x|z) is asked for, and MonteCarloEM needs a density that "
                 "stays; use MAP(MonteCarloEM(), N), or BayesianWeights(AnalyticKL(), N)"

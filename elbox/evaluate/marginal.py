@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
+from elbox.distributions import Code
+from elbox.distributions.support import support
 from elbox.errors import IncompatibleError, SettingError
 from elbox.evaluate.chunks import MEMORY, bytes_written, rows_within
 from elbox.evaluate.result import MeanSE
@@ -124,7 +126,14 @@ def _check(model: Any, x: Tensor, c: Any, samples: int, chains: int) -> None:
             "got marginal_likelihood on a model with random weights, whose p(x|z) is another each time; use "
             "log_likelihood, which integrates over them"
         )
-    shape = tuple(model.encode(x, c=c).event_shape)
+    q = model.encode(x, c=c)
+    place = support(model.prior(c))
+    if isinstance(q, Code) or (place is not None and place.where != (-math.inf, math.inf)):
+        raise IncompatibleError(
+            "got marginal_likelihood on a model whose latent variables are codes or bounded; expected real numbers, on "
+            "which a normal density can be fitted; use log_likelihood"
+        )
+    shape = tuple(q.event_shape)
     if len(shape) > 1 or shape[0] > DIMENSIONS:
         raise IncompatibleError(
             f"got marginal_likelihood on a model with latent variables of shape {shape}; expected at most {DIMENSIONS} "

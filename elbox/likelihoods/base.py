@@ -30,6 +30,7 @@ class Likelihood(LazyDistribution):
         kinds: Kinds of data that it describes.
         values: What its values are, for the message about data to which it gives no probability.
         density: Whether it gives a density, whose nats depend on the unit of the data, and no probability.
+        of_batch: Whether log p(x|z) of one example depends, in training, on the others of its batch.
         robust: Whether log p(x|z) changes by at most 1 nat when one output of the network changes by 1, so that
             rounding the outputs to bfloat16 does no harm: true of logits, not of a mean of small standard deviation.
     """
@@ -38,6 +39,7 @@ class Likelihood(LazyDistribution):
     values: ClassVar[str] = "values in its support"
     density: ClassVar[bool] = False
     robust: ClassVar[bool] = False
+    of_batch: ClassVar[bool] = False
     net: nn.Module
     offset: Tensor
     scale: Tensor

@@ -51,6 +51,7 @@ class OptimalGaussian(Likelihood):
     """
 
     kinds = REAL_LINE
+    of_batch = True
     values = "finite real numbers"
     density = True
     square: Tensor

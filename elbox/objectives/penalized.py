@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from elbox.errors import SettingError
+from elbox.errors import IncompatibleError, SettingError
 from elbox.objectives.base import Objective
 from elbox.parts import part
 from elbox.players import aside
@@ -54,6 +54,7 @@ class Penalized(Objective, nn.Module):
         penalties: The R_i with their weights.
 
     Raises:
+        IncompatibleError: if the objective has one for each player (`Split`).
         SettingError: if something else than an objective is given, or what is added is no penalty.
 
     Example:
@@ -73,10 +74,16 @@ class Penalized(Objective, nn.Module):
                 f"got {type(objective).__name__} with {', '.join(bad) or 'penalties'}; expected an objective such as "
                 "ELBO() and penalties from elbox.objectives"
             )
+        generative, inference = objective.pair
+        if generative is not inference:
+            raise IncompatibleError(
+                f"got Penalized around {type(objective).__name__}, which has an objective for each player; use "
+                "Split(Penalized(F, penalties), G), so that it is said whom the penalties are for"
+            )
         self.objective, self.penalties = objective, tuple(penalties)
         self.players = nn.ModuleList([p for p in penalties if isinstance(p, nn.Module)])
         self.samples, self.uses_rate = objective.samples, objective.uses_rate
-        self.needs_density = objective.needs_density
+        self.needs_density, self.fits_model = objective.needs_density, objective.fits_model
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
         value = self.objective(terms, progress)

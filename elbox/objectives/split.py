@@ -55,6 +55,7 @@ class Split(Objective, nn.Module):
         self.uses_rate = generative.uses_rate and inference.uses_rate
         self.separable = generative.separable and inference.separable
         self.needs_density = generative.needs_density or inference.needs_density
+        self.sees_samples = generative.sees_samples or inference.sees_samples
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
         return self.generative(terms, progress)

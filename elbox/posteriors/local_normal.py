@@ -13,7 +13,7 @@ from torch.quasirandom import SobolEngine
 from zuko.lazy import LazyDistribution
 
 from elbox.distributions import diagonal_normal, soft_clip
-from elbox.errors import SettingError
+from elbox.errors import IncompatibleError, SettingError
 from elbox.parts import part
 
 DECAYS = (0.9, 0.99)  # of Adam's two moments; the second forgets within the few steps that there are
@@ -68,6 +68,11 @@ class LocalNormal(LazyDistribution):
             raise SettingError(
                 f"got latent={latent}, steps={steps}, lr={lr}, samples={samples}; expected whole numbers ≥ 1, a rate "
                 "> 0 and an even number of samples"
+            )
+        if getattr(likelihood, "of_batch", False):
+            raise IncompatibleError(
+                f"got LocalNormal with {type(likelihood).__name__}, whose variance is that of a batch in training; "
+                "expected a likelihood of each example alone; use Gaussian"
             )
         self.prior, self.likelihood = prior, likelihood
         self.latent, self.steps, self.lr = latent, steps, lr
