@@ -39,7 +39,7 @@ class Contractive(Penalty):
 
     Raises:
         SettingError: if the scale is not positive, or there are no probes.
-        IncompatibleError: if there is no formula for the mean of q(z|x), as for flows.
+        IncompatibleError: if there is no formula for the mean of q(z|x), as for flows, or no slope (`LocalNormal`).
 
     Example:
         >>> import torch, elbox
@@ -55,7 +55,13 @@ class Contractive(Penalty):
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
         assert terms.encode is not None
         encode = terms.encode
-        codes, pull = torch.func.vjp(lambda x: _mean(encode(x)), terms.x)[:2]
+        try:
+            codes, pull = torch.func.vjp(lambda x: _mean(encode(x)), terms.x)[:2]
+        except RuntimeError as error:  # functorch's word for an optimisation inside
+            raise IncompatibleError(
+                "Contractive needs a posterior whose mean is differentiable in x, and this one is found by "
+                "optimisation; use a DiagonalNormal or Deterministic posterior"
+            ) from error
         (rows,) = torch.vmap(pull)(_probes(codes, self.probes))  # Jᵀ v of each v, [n, B, *event]
         return _squared(rows * self.scale, exact=self.probes is None)
 
