@@ -23,8 +23,9 @@ REAL_LINE = ("real", "levels", "count", "unit", "positive")  # a density of real
 class Likelihood(LazyDistribution):
     r"""Base of the likelihoods p(x|z).
 
-    A subclass sets `kinds`, says what its network must put out in `output_shape`, and turns that output into a
-    distribution in `forward`. `for_data` takes what it needs (levels, offset, scale) from the data's spec.
+    A subclass sets `kinds`, says what its network must put out in `output_shape` (as it is here: the event), and turns
+    that output into a distribution in `forward`. `for_data` takes what it needs from the data's spec (as it is here:
+    offset and scale).
 
     Attributes:
         kinds: Kinds of data that it describes.
@@ -45,18 +46,19 @@ class Likelihood(LazyDistribution):
     scale: Tensor
 
     @staticmethod
-    @abstractmethod
     def output_shape(spec: DataSpec) -> tuple[int, ...]:
         """The shape that the network's output must have for data of this spec: parameters first, then the event."""
+        return spec.event_shape
 
     @classmethod
-    @abstractmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> Likelihood:
         """The likelihood for data of this spec.
 
         Raises:
             IncompatibleError: if it cannot describe data of that kind.
         """
+        cls.check(spec)
+        return cls(net, spec.offset, spec.scale)
 
     @classmethod
     def check(cls, spec: DataSpec) -> None:
@@ -81,6 +83,13 @@ class Likelihood(LazyDistribution):
     def units(self, event: torch.Size) -> tuple[Tensor, Tensor]:
         """Offset and scale, broadcastable against the event's shape."""
         return tuple(t.reshape(event) if t.dim() else t for t in (self.offset, self.scale))  # type: ignore[return-value]
+
+    def located(self, c: Any) -> tuple[Tensor, Tensor, int]:
+        """Location offset + scale · net(z), the scale of the data, and the number of event dimensions."""
+        h = self.net(c)
+        dims = self.event_dims(c, h)
+        offset, scale = self.units(h.shape[h.dim() - dims :])
+        return offset + scale * h, scale, dims
 
     @abstractmethod
     def forward(self, c: Any = None) -> Distribution:

@@ -50,10 +50,6 @@ class Bernoulli(Likelihood):
         self.net = net
         self.set_units(offset, 1.0)
 
-    @staticmethod
-    def output_shape(spec: DataSpec) -> tuple[int, ...]:
-        return spec.event_shape
-
     @classmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> Bernoulli:
         cls.check(spec)

@@ -53,10 +53,6 @@ class Binomial(Likelihood):
         self.net, self.levels = net, levels
         self.set_units((levels - 1) / 2 if offset is None else offset, 1.0)
 
-    @staticmethod
-    def output_shape(spec: DataSpec) -> tuple[int, ...]:
-        return spec.event_shape
-
     @classmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> Binomial:
         cls.check(spec)

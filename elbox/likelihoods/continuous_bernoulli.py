@@ -53,10 +53,6 @@ class ContinuousBernoulli(Likelihood):
         self.set_units(offset, 1.0)
         self.register_buffer("start", natural(self.offset), persistent=False)
 
-    @staticmethod
-    def output_shape(spec: DataSpec) -> tuple[int, ...]:
-        return spec.event_shape
-
     @classmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> ContinuousBernoulli:
         cls.check(spec)

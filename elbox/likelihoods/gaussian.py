@@ -56,20 +56,14 @@ class FixedGaussian(Likelihood):
         self.net, self.sigma = net, sigma
         self.set_units(offset, scale)
 
-    @staticmethod
-    def output_shape(spec: DataSpec) -> tuple[int, ...]:
-        return spec.event_shape
-
     @classmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> FixedGaussian:
         cls.check(spec)
         return cls(net, one_spread(spec.scale), spec.offset, spec.scale)
 
     def forward(self, c: Any = None) -> Distribution:
-        h = self.net(c)
-        dims = self.event_dims(c, h)
-        offset, scale = self.units(h.shape[h.dim() - dims :])
-        return diagonal_normal(offset + scale * h, torch.full_like(h, self.sigma), dims)
+        mean, _, dims = self.located(c)
+        return diagonal_normal(mean, torch.full_like(mean, self.sigma), dims)
 
 
 @part
@@ -106,21 +100,10 @@ class Gaussian(Likelihood):
         self.log_sigma = nn.Parameter(torch.zeros(()))
         self.set_units(offset, scale)
 
-    @staticmethod
-    def output_shape(spec: DataSpec) -> tuple[int, ...]:
-        return spec.event_shape
-
-    @classmethod
-    def for_data(cls, net: nn.Module, spec: DataSpec) -> Gaussian:
-        cls.check(spec)
-        return cls(net, spec.offset, spec.scale)
-
     def forward(self, c: Any = None) -> Distribution:
-        h = self.net(c)
-        dims = self.event_dims(c, h)
-        offset, scale = self.units(h.shape[h.dim() - dims :])
+        mean, scale, dims = self.located(c)
         sigma = scale * soft_clip(self.log_sigma).exp()
-        return diagonal_normal(offset + scale * h, sigma.expand_as(h), dims)
+        return diagonal_normal(mean, sigma.expand_as(mean), dims)
 
 
 @part
@@ -159,11 +142,6 @@ class PredictedGaussian(Likelihood):
     @staticmethod
     def output_shape(spec: DataSpec) -> tuple[int, ...]:
         return (2, *spec.event_shape)
-
-    @classmethod
-    def for_data(cls, net: nn.Module, spec: DataSpec) -> PredictedGaussian:
-        cls.check(spec)
-        return cls(net, spec.offset, spec.scale)
 
     def forward(self, c: Any = None) -> Distribution:
         h = self.net(c)

@@ -13,7 +13,6 @@ from torch.distributions import Distribution, Independent
 from elbox.distributions import soft_clip
 from elbox.likelihoods.base import REAL_LINE, Likelihood, Number
 from elbox.parts import part
-from elbox.spec import DataSpec
 
 
 @part
@@ -49,19 +48,8 @@ class Laplace(Likelihood):
         self.log_b = nn.Parameter(torch.zeros(()))
         self.set_units(offset, scale)
 
-    @staticmethod
-    def output_shape(spec: DataSpec) -> tuple[int, ...]:
-        return spec.event_shape
-
-    @classmethod
-    def for_data(cls, net: nn.Module, spec: DataSpec) -> Laplace:
-        cls.check(spec)
-        return cls(net, spec.offset, spec.scale)
-
     def forward(self, c: Any = None) -> Distribution:
-        h = self.net(c)
-        dims = self.event_dims(c, h)
-        offset, scale = self.units(h.shape[h.dim() - dims :])
+        mean, scale, dims = self.located(c)
         b = scale * soft_clip(self.log_b).exp() * 0.5**0.5
-        laplace = torch.distributions.Laplace(offset + scale * h, b.expand_as(h), validate_args=False)
+        laplace = torch.distributions.Laplace(mean, b.expand_as(mean), validate_args=False)
         return Independent(laplace, dims, validate_args=False)

@@ -52,10 +52,6 @@ class LogNormal(Likelihood):
         self.log_sigma = nn.Parameter(torch.zeros(()))
         self.set_units(offset, scale)
 
-    @staticmethod
-    def output_shape(spec: DataSpec) -> tuple[int, ...]:
-        return spec.event_shape
-
     @classmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> LogNormal:
         cls.check(spec)

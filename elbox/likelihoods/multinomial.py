@@ -52,10 +52,6 @@ class Multinomial(Likelihood):
         self.mean_count = sum(offset) / len(offset) if isinstance(offset, tuple) else offset
         self.set_units(offset, 1.0)
 
-    @staticmethod
-    def output_shape(spec: DataSpec) -> tuple[int, ...]:
-        return spec.event_shape
-
     @classmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> Multinomial:
         cls.check(spec)

@@ -69,10 +69,6 @@ class NegativeBinomial(Likelihood):
         self.set_units(offset, scale)
         self.log_theta = nn.Parameter(torch.zeros(torch.broadcast_shapes(self.offset.shape, self.scale.shape)))
 
-    @staticmethod
-    def output_shape(spec: DataSpec) -> tuple[int, ...]:
-        return spec.event_shape
-
     @classmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> NegativeBinomial:
         cls.check(spec)

@@ -13,7 +13,6 @@ from torch.distributions import Distribution, Independent, Normal
 from elbox.distributions import diagonal_normal
 from elbox.likelihoods.base import REAL_LINE, Likelihood, Number
 from elbox.parts import part
-from elbox.spec import DataSpec
 
 FLOOR = 1e-8  # of the mean squared error, in units of scale²
 SLOWEST = 0.05  # share of the latest batch in what is remembered, once there were twenty
@@ -64,21 +63,9 @@ class OptimalGaussian(Likelihood):
         self.register_buffer("square", torch.ones(()))  # σ², remembered
         self.register_buffer("batches", torch.zeros(()))
 
-    @staticmethod
-    def output_shape(spec: DataSpec) -> tuple[int, ...]:
-        return spec.event_shape
-
-    @classmethod
-    def for_data(cls, net: nn.Module, spec: DataSpec) -> OptimalGaussian:
-        cls.check(spec)
-        return cls(net, spec.offset, spec.scale)
-
     def forward(self, c: Any = None) -> Distribution:
-        h = self.net(c)
-        dims = self.event_dims(c, h)
-        offset, scale = self.units(h.shape[h.dim() - dims :])
-        mean, sigma = offset + scale * h, scale * self.square.sqrt()
-        normal = Normal(mean, sigma.expand_as(mean), validate_args=False)
+        mean, scale, dims = self.located(c)
+        normal = Normal(mean, (scale * self.square.sqrt()).expand_as(mean), validate_args=False)
         return _OfBatch(normal, dims, self, scale) if self.training else Independent(normal, dims, validate_args=False)
 
     @torch.no_grad()

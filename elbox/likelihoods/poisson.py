@@ -44,10 +44,6 @@ class Poisson(Likelihood):
         self.net = net
         self.set_units(offset, 1.0)
 
-    @staticmethod
-    def output_shape(spec: DataSpec) -> tuple[int, ...]:
-        return spec.event_shape
-
     @classmethod
     def for_data(cls, net: nn.Module, spec: DataSpec) -> Poisson:
         cls.check(spec)

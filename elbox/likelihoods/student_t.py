@@ -14,7 +14,6 @@ from elbox import distributions
 from elbox.distributions import soft_clip
 from elbox.likelihoods.base import REAL_LINE, Likelihood, Number
 from elbox.parts import part
-from elbox.spec import DataSpec
 
 
 @part
@@ -51,19 +50,8 @@ class StudentT(Likelihood):
         self.log_df = nn.Parameter(torch.zeros(()))
         self.set_units(offset, scale)
 
-    @staticmethod
-    def output_shape(spec: DataSpec) -> tuple[int, ...]:
-        return spec.event_shape
-
-    @classmethod
-    def for_data(cls, net: nn.Module, spec: DataSpec) -> StudentT:
-        cls.check(spec)
-        return cls(net, spec.offset, spec.scale)
-
     def forward(self, c: Any = None) -> Distribution:
-        h = self.net(c)
-        dims = self.event_dims(c, h)
-        offset, scale = self.units(h.shape[h.dim() - dims :])
+        mean, scale, dims = self.located(c)
         df = 1 + 4 * soft_clip(self.log_df).exp()
-        student = distributions.StudentT(df, offset + scale * h, scale * soft_clip(self.log_scale).exp())
+        student = distributions.StudentT(df, mean, scale * soft_clip(self.log_scale).exp())
         return Independent(student, dims, validate_args=False)

@@ -11,7 +11,7 @@ from torch import nn
 
 from elbox.estimators import AnalyticKL
 from elbox.likelihoods import Gaussian
-from elbox.likelihoods.base import Likelihood
+from elbox.likelihoods.base import Likelihood, one_spread
 from elbox.model import VAE
 from elbox.nn import MLP, ConvDecoder, ConvEncoder
 from elbox.objectives import ELBO
@@ -170,8 +170,7 @@ def linear_vae(data: DataSpec, latent: int = 2) -> Recipe:
         >>> elbox.recipes.linear_vae(elbox.DataSpec((64,), "real"), latent=5).model.likelihood.net.outputs
         (64,)
     """
-    scales = data.scale if isinstance(data.scale, tuple) else (data.scale,)
-    one = (sum(s * s for s in scales) / len(scales)) ** 0.5
+    one = one_spread(data.scale)
     encoder = MLP(data.event_shape, [], DiagonalNormal.output_shape(latent), offset=data.offset, scale=one)
     decoder = Gaussian(MLP(latent, [], data.event_shape), data.offset, one)
     return Recipe(VAE(StandardNormal(latent), decoder, DiagonalNormal(encoder, latent)), ELBO(), AnalyticKL())

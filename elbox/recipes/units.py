@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["plain_mean", "span"]
 
 from elbox.likelihoods import Bernoulli, FixedGaussian
-from elbox.likelihoods.base import Likelihood
+from elbox.likelihoods.base import Likelihood, one_spread
 from elbox.recipes.base import default_likelihood
 from elbox.spec import DataSpec
 
@@ -19,8 +19,7 @@ def span(data: DataSpec) -> float:
     """
     if data.kind in ("binary", "levels"):
         return float(max(1, data.levels - 1))
-    scales = data.scale if isinstance(data.scale, tuple) else (data.scale,)
-    return (sum(s * s for s in scales) / len(scales)) ** 0.5
+    return one_spread(data.scale)
 
 
 def plain_mean(data: DataSpec, chosen: type[Likelihood] | None) -> type[Likelihood]:
