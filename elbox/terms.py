@@ -72,6 +72,13 @@ class Group:
             return self
         return replace(self, kl=kl_divergence(self.posterior, self.prior))
 
+    def prior_draws(self) -> Tensor:
+        """As many draws of p(z) as there are codes, [K, B, D], reparameterised where the prior can be."""
+        assert self.prior is not None
+        shape = self.z.shape[:-1]
+        missing = torch.Size(shape[: len(shape) - len(self.prior.batch_shape)])  # with a condition, the prior has [B]
+        return self.prior.rsample(missing) if self.prior.has_rsample else self.prior.sample(missing)
+
     def rate_per_dimension(self) -> Tensor:
         r"""KL(q(z_d|x) ‖ p(z_d)) for each latent dimension, [B, D], nats; sums to `rate`.
 

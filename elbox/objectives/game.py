@@ -12,7 +12,7 @@ Reference: Goodfellow et al. (2014), *Generative adversarial nets*, eq. 1, §3 (
 
 from __future__ import annotations
 
-__all__ = ["deception", "detection", "draws_like", "single_group"]
+__all__ = ["deception", "detection", "single_group"]
 
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -60,18 +60,3 @@ def single_group(terms: Terms, what: str) -> Group:
             "prior"
         )
     return groups[0]
-
-
-def draws_like(group: Group) -> Tensor:
-    """As many draws of the prior as there are codes, [K, B, D], without gradients.
-
-    Example:
-        >>> import torch
-        >>> from torch.distributions import Normal
-        >>> p = Normal(torch.zeros(()), 1.0)
-        >>> draws_like(Group(torch.zeros(4, 3), torch.zeros(4, 3), torch.zeros(4, 3), p, p)).shape
-        torch.Size([4, 3])
-    """
-    assert group.prior is not None
-    batch = group.z.shape[:2]
-    return group.prior.sample(batch[: 2 - len(group.prior.batch_shape)])  # with a condition, its batch shape is [B]

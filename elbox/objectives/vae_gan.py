@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from elbox.errors import SettingError
 from elbox.objectives.base import Objective
 from elbox.objectives.elbo import ELBO
-from elbox.objectives.game import deception, detection, draws_like, single_group
+from elbox.objectives.game import deception, detection, single_group
 from elbox.parts import part
 from elbox.players import aside, frozen
 from elbox.terms import Terms
@@ -66,7 +66,7 @@ class VAEGAN(Objective, nn.Module):
         with torch.enable_grad():
             codes = group.z.detach().requires_grad_()  # the decoder's losses end here, before the encoder
             again = terms.decode(codes).mean
-            drawn = terms.decode(draws_like(group)).mean
+            drawn = terms.decode(group.prior_draws().detach()).mean
             distortion = self._distortion(terms, again)
             (slope,) = torch.autograd.grad(distortion.sum(), codes, retain_graph=True)
         encoder = distortion.detach() + (slope * (group.z - group.z.detach())).sum((0, 2))  # its slope, its value

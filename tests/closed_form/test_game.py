@@ -18,7 +18,7 @@ from elbox.distributions import Delta, diagonal_normal
 from elbox.likelihoods import Gaussian
 from elbox.nn import MLP
 from elbox.objectives import GAN, VAEGAN, AdversarialCodes, Contractive, DecoderSlope, Distortion, Penalized
-from elbox.objectives.game import deception, detection, draws_like
+from elbox.objectives.game import deception, detection
 from elbox.objectives.renyi import IWAE
 from elbox.posteriors import Deterministic, DiagonalNormal, FromPrior
 from elbox.priors import LearnedNormal, NormalMixture, StandardNormal
@@ -249,7 +249,7 @@ def test_codes_without_an_encoder_are_draws_of_the_prior(prior: nn.Module) -> No
 def test_draws_have_the_shape_of_codes(batch: tuple[int, ...]) -> None:
     p = diagonal_normal(torch.zeros(*batch, 2), torch.ones(*batch, 2))
     nothing = torch.zeros(3, 4)
-    assert draws_like(Group(torch.zeros(3, 4, 2), nothing, nothing, p, p)).shape == (3, 4, 2)
+    assert Group(torch.zeros(3, 4, 2), nothing, nothing, p, p).prior_draws().shape == (3, 4, 2)
 
 
 @pytest.mark.parametrize("groups", [1, 2])

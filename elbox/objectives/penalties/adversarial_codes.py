@@ -6,7 +6,7 @@ __all__ = ["AdversarialCodes"]
 
 from torch import Tensor, nn
 
-from elbox.objectives.game import deception, detection, draws_like, single_group
+from elbox.objectives.game import deception, detection, single_group
 from elbox.objectives.penalized import Penalty
 from elbox.parts import part
 from elbox.players import frozen
@@ -50,4 +50,4 @@ class AdversarialCodes(nn.Module, Penalty):
 
     def own_loss(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
         group = single_group(terms, type(self).__name__)
-        return detection(self.discriminator(draws_like(group)), self.discriminator(group.z.detach()))
+        return detection(self.discriminator(group.prior_draws().detach()), self.discriminator(group.z.detach()))

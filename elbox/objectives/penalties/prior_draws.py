@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["prior_draws"]
 
-import torch
 from torch import Tensor
 
 from elbox.errors import IncompatibleError
@@ -24,12 +23,9 @@ def prior_draws(name: str, group: Group) -> Tensor:
         ShapeError: for a batch of one example.
     """
     needs_pairs(name, group)
-    p = group.prior
-    if p is None:
+    if group.prior is None:
         raise IncompatibleError(
             f"{name} compares codes with draws of the prior, and the model has no prior; use a StandardNormal prior, "
             "or Distortion() alone"
         )
-    shape = group.z.shape[:-1]
-    missing = torch.Size(shape[: len(shape) - len(p.batch_shape)])
-    return p.rsample(missing) if p.has_rsample else p.sample(missing)
+    return group.prior_draws()
