@@ -86,6 +86,8 @@ class Even(Normal):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         return quantiles(P).reshape(*sample_shape)
 
+    rsample = sample
+
 
 def even_terms() -> Terms:
     z = quantiles(Q)[None].requires_grad_()
