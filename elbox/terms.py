@@ -75,8 +75,7 @@ class Group:
     def prior_draws(self) -> Tensor:
         """As many draws of p(z) as there are codes, [K, B, D], reparameterised where the prior can be."""
         assert self.prior is not None
-        shape = self.z.shape[:-1]
-        missing = torch.Size(shape[: len(shape) - len(self.prior.batch_shape)])  # with a condition, the prior has [B]
+        missing = self.z.shape[: 2 - len(self.prior.batch_shape)]  # with a condition, the prior has [B]
         return self.prior.rsample(missing) if self.prior.has_rsample else self.prior.sample(missing)
 
     def rate_per_dimension(self) -> Tensor:

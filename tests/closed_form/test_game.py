@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -164,8 +165,9 @@ def test_each_loss_moves_its_own_player_alone(name: str, monkeypatch: pytest.Mon
     """Each loss in turn with the others at zero: the gradient outside its group is exactly zero, inside it is not."""
     model, objective = GAMES[name][0](), GAMES[name][1]()
     others: list[Tensor] = []
-    for module in ("penalized", "gan", "vae_gan"):
-        monkeypatch.setattr(f"elbox.objectives.{module}.aside", lambda loss: others.append(loss) or torch.zeros(()))
+    for file in ("penalized", "gan", "vae_gan"):
+        module = import_module(f"elbox.objectives.{file}")
+        monkeypatch.setattr(module, "aside", lambda loss: others.append(loss) or torch.zeros(()))
     value = objective(model.terms(torch.randn(4, 5).double(), objective.samples))
     losses = [-value.mean(), *others]
     assert len(losses) == len(PLAYERS[name])
