@@ -31,10 +31,14 @@ class VAE(nn.Module):
     `Deterministic` posterior it is an autoencoder, which has a distortion but no rate and no density; without a prior
     it cannot be sampled either.
 
+    A condition may be a function of the data, such as the number of words of a document, given which the model is one
+    of the words: `condition` computes it wherever examples come without one. log p(x) is then log p(x|c(x)).
+
     Arguments:
         prior: p(z) or p(z|c); None for a plain autoencoder.
         likelihood: p(x|z) or p(x|z, c).
         posterior: q(z|x) or q(z|x, c).
+        condition: Module x [B, *event] ↦ c [B, ...], such as `elbox.nn.LogTotal`; None for none.
 
     Raises:
         IncompatibleError: if there is no prior although the posterior is a distribution.
@@ -50,7 +54,13 @@ class VAE(nn.Module):
         (torch.Size([3]), torch.Size([4, 5]))
     """
 
-    def __init__(self, prior: nn.Module | None, likelihood: nn.Module, posterior: nn.Module) -> None:
+    def __init__(
+        self,
+        prior: nn.Module | None,
+        likelihood: nn.Module,
+        posterior: nn.Module,
+        condition: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.deterministic = bool(getattr(posterior, "deterministic", False))
         if prior is None and not self.deterministic:
@@ -58,7 +68,11 @@ class VAE(nn.Module):
                 f"got no prior with a {type(posterior).__name__} posterior; expected a prior such as StandardNormal "
                 "with a posterior such as DiagonalNormal, or prior=None with a Deterministic posterior (an autoencoder)"
             )
-        self.prior, self.likelihood, self.posterior = prior, likelihood, posterior
+        self.prior, self.likelihood, self.posterior, self.condition = prior, likelihood, posterior, condition
+
+    def given(self, x: Tensor, c: Any = None) -> Any:
+        """The condition of a batch [B, *event]: c itself, or what the model computes from x where c is None."""
+        return self.condition(x) if c is None and self.condition is not None else c
 
     def terms(
         self, x: Tensor, samples: int = 1, *, c: Any = None, draw: draws.DrawFunction = draws.reparameterized
@@ -81,6 +95,7 @@ class VAE(nn.Module):
         """
         if samples < 1:
             raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
+        c = self.given(x, c)
         z, log_qz, q = draw(self.posterior, _join(x, c), samples)
         px = self.likelihood(_join(z, _repeat(c, len(z))))
         if x.shape[1:] != px.event_shape:
@@ -107,7 +122,7 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor, *, c: Any = None) -> Distribution:
         """The posterior q(z|x) of a batch [B, *event], batch shape [B] over [D]."""
-        return self.posterior(_join(x, c))
+        return self.posterior(_join(x, self.given(x, c)))
 
     def decode(self, z: Tensor, *, c: Any = None) -> Distribution:
         """The likelihood p(x|z) of codes [..., D], with a condition [B, ...] those of [..., B, D]."""
@@ -115,6 +130,7 @@ class VAE(nn.Module):
 
     def reconstruct(self, x: Tensor, *, c: Any = None) -> Tensor:
         """The mean of p(x|z) at the posterior's mean z (for a flow, of 100 draws), [B, *event] for x [B, *event]."""
+        c = self.given(x, c)
         return self.decode(_mean(self.encode(x, c=c)), c=c).mean
 
     def sample(self, n: int, *, c: Any = None, mean: bool = False) -> Tensor:
@@ -184,7 +200,7 @@ class VAE(nn.Module):
         Raises:
             DataError: naming the first offending row.
         """
-        c = c if c is None else c[:1]
+        c = self.given(x[:1], c if c is None else c[:1])
         support = self.decode(_mean(self.encode(x[:1], c=c)), c=c).support
         good = support.check(x) if support is not None else torch.ones(len(x), dtype=torch.bool)
         bad = torch.nonzero(~good.reshape(len(x), -1).all(1))

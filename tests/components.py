@@ -35,6 +35,7 @@ from elbox.nn import (
     ConvEncoder,
     Layer,
     LogCounts,
+    LogTotal,
     Standardize,
     Transposed,
 )
@@ -159,6 +160,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
         decoder(2, FEATURES), offset=2.0, scale=3.0
     ),
     "nn.LogCounts": lambda: LogCounts(MLP(FEATURES, [6], (2, 3), nn.Tanh)),
+    "nn.LogTotal": LogTotal,
     "distributions.Beta": lambda: distributions.Beta(torch.tensor([0.5, 3.0]), torch.tensor([2.0, 2.0])),
     "distributions.ContinuousBernoulli": lambda: distributions.ContinuousBernoulli(torch.tensor([0.0, 3.0])),
     "distributions.Multinomial": lambda: distributions.Multinomial(torch.tensor([0.3, 1.0, -1.0]), 1, total=4),

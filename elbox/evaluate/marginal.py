@@ -99,13 +99,15 @@ def marginal_likelihood(
     found: list[Tensor] = []
     rates: list[Tensor] = []
     with measuring(model, seed):
-        first, first_c = like_model(model, x[:1]), on_device(model, c, slice(0, 1))
+        first = like_model(model, x[:1])
+        first_c = model.given(first, on_device(model, c, slice(0, 1)))
         _check(model, first, first_c, samples, chains)
         row = bytes_written(lambda: _log_joint(model, first, first_c)(_start(model, first, first_c, 1)))
         size = max(1, rows_within(memory, 3 * row, first.device) // (2 * chains))  # 3: the gradient's part
         for start in range(0, len(x), size):
             rows = slice(start, start + size)
-            batch, condition = like_model(model, x[rows]), on_device(model, c, rows)
+            batch = like_model(model, x[rows])
+            condition = model.given(batch, on_device(model, c, rows))
             z, log_joint = _start(model, batch, condition, 2 * chains), field_of(_log_joint(model, batch, condition))
             value, rate = _estimate(log_joint, z, math.ceil(samples / chains), leapfrogs, burn_in, acceptance)
             found.append(value.double().cpu())

@@ -4,6 +4,7 @@ from elbox.nn.angles import Angles
 from elbox.nn.bayesian import Bayesian, BayesianLinear
 from elbox.nn.conv import ConvDecoder, ConvEncoder
 from elbox.nn.log_counts import LogCounts
+from elbox.nn.log_total import LogTotal
 from elbox.nn.mlp import MLP
 from elbox.nn.standardize import Standardize
 from elbox.nn.tied import Layer, Transposed
@@ -16,6 +17,7 @@ __all__ = [
     "ConvEncoder",
     "Layer",
     "LogCounts",
+    "LogTotal",
     "MLP",
     "Standardize",
     "Transposed",

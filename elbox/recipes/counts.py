@@ -12,7 +12,7 @@ from elbox.estimators import AnalyticKL
 from elbox.likelihoods import Multinomial, NegativeBinomial, ZeroInflatedNegativeBinomial
 from elbox.likelihoods.negative_binomial import each_dimension
 from elbox.model import VAE
-from elbox.nn import MLP, LogCounts
+from elbox.nn import MLP, LogCounts, LogTotal
 from elbox.objectives import ELBO
 from elbox.posteriors import DiagonalNormal
 from elbox.priors import StandardNormal
@@ -32,9 +32,10 @@ def count_vae(
 ) -> Recipe:
     r"""A VAE of counts after scVI (Lopez et al., 2018, Methods), with its sizes: log(1 + x)-128-10, negative binomial.
 
-    Each dimension has a dispersion of its own, learned. scVI's library size ℓ is observed: with `library` the model
-    takes c = log ℓ, [B, 1], as its condition, and counts have mean ℓ · softmax; without it the size of a row is part of
-    z. Batch normalisation and dropout of scVI's networks are left out.
+    Each dimension has a dispersion of its own, learned. With `library`, counts have mean ℓ · softmax, with the row's
+    total as ℓ: it is the model's condition, seen by the encoder too, and z says what the row is made of, not how much of
+    it there is. A c = log ℓ, [B, 1], may be given instead; samples without one have a typical ℓ. Without `library` the
+    size of a row is part of z. Batch normalisation and dropout of scVI's networks are left out.
 
     Arguments:
         data: Shape and kind of the data, counts.
@@ -42,7 +43,7 @@ def count_vae(
         hidden: Widths of the encoder's hidden layers; the decoder mirrors them.
         activation: Non-linearity.
         zero_inflated: Extra zeros with a probability that depends on z (ZINB).
-        library: The model takes a size factor as its condition; see `elbox.likelihoods.NegativeBinomial`.
+        library: The total of each row is given; see `elbox.likelihoods.NegativeBinomial`.
 
     Example:
         >>> import elbox
@@ -54,7 +55,8 @@ def count_vae(
     encoder = MLP(data.event_shape, hidden, DiagonalNormal.output_shape(latent), activation, context=int(library))
     decoder = MLP(latent, list(hidden)[::-1], cls.output_shape(data), activation)
     likelihood = cls(decoder, *each_dimension(data), library=library)
-    model = VAE(StandardNormal(latent), likelihood, DiagonalNormal(LogCounts(encoder), latent))
+    posterior = DiagonalNormal(LogCounts(encoder), latent)
+    model = VAE(StandardNormal(latent), likelihood, posterior, LogTotal() if library else None)
     return Recipe(model, ELBO(), AnalyticKL())
 
 

@@ -13,6 +13,8 @@ from torch.distributions import Distribution
 
 from elbox.data import Data
 from elbox.evaluate import Evaluation, decode, encode
+from elbox.evaluate.chunks import MEMORY
+from elbox.evaluate.latent import in_chunks
 from elbox.evaluate.result import ACTIVE
 from elbox.evaluate.scope import measuring
 from elbox.model import VAE
@@ -108,7 +110,7 @@ class Subject:
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Means of p(x|z) at the posterior's mean, on the CPU."""
-        return self.decode(encode(self.model, x))
+        return in_chunks(self.model, lambda part, c: self.model.reconstruct(part, c=c), x, None, MEMORY).float()
 
     def decode(self, z: Tensor) -> Tensor:
         """Means of p(x|z) of codes [N, D], on the CPU."""

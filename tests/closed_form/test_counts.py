@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from torch import nn
 
-from elbox import ELBO, AnalyticKL, DataSpec, ShapeError, distributions, likelihoods, recipes
+from elbox import ELBO, AnalyticKL, DataSpec, distributions, likelihoods, recipes
 from elbox.distributions import NegativeBinomial, ZeroInflatedNegativeBinomial
 from elbox.distributions.gamma import log_beta, log_rising
 from elbox.train.step import Step
@@ -163,7 +163,7 @@ def test_the_network_sees_the_rest_of_the_condition() -> None:
 
 @pytest.mark.parametrize("zero_inflated", [False, True])
 def test_count_vae_with_size_factors(zero_inflated: bool) -> None:
-    """A step reaches every weight; without the condition it is an error that says so."""
+    """A step reaches every weight; the size factor is the row's total unless another is given."""
     spec = DataSpec((3,), "count", offset=(1.0, 2.0, 3.0), scale=2.0)
     recipe = recipes.count_vae(spec, latent=2, hidden=(6,), zero_inflated=zero_inflated, library=True)
     x = torch.poisson(torch.full((8, 3), 4.0))
@@ -171,8 +171,14 @@ def test_count_vae_with_size_factors(zero_inflated: bool) -> None:
     step(x, c)[0].backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in recipe.model.parameters())
     assert recipe.model.sample(8, c=c).shape == (8, 3)
-    with pytest.raises(ShapeError, match=r"got a condition of 0 features; expected 1: give the model the condition c="):
-        step(x)
+    model = recipe.model
+    torch.testing.assert_close(model.given(x), c)
+    torch.testing.assert_close(model.given(x, c + 1), c + 1)
+    torch.testing.assert_close(model.encode(x).mean, model.encode(x, c=c).mean)
+    assert not torch.allclose(model.encode(x).mean, model.encode(x, c=c + 1).mean)
+    if not zero_inflated:
+        torch.testing.assert_close(model.reconstruct(x).sum(-1), x.sum(-1))
+        torch.testing.assert_close(model.reconstruct(x, c=c + 1).sum(-1), math.e * x.sum(-1))
 
 
 def test_composition_is_that_of_scipy() -> None:

@@ -18,7 +18,7 @@ from tests.components import FEATURES, IMAGE, LATENT, LEVELS, event_of, make, of
 from tests.components import objective as make_objective
 
 K, B = 4, 3
-WITHOUT_PARAMETERS = ("priors.StandardNormal", "priors.FittedMixture", "nn.Standardize")
+WITHOUT_PARAMETERS = ("priors.StandardNormal", "priors.FittedMixture", "nn.Standardize", "nn.LogTotal")
 OF_ANOTHER = {"nn.Transposed": {"layer.affine.bias"}}  # parameters that only another user of the object needs
 STANDARD = diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT))
 DISCRETE = ("posteriors.BernoulliCode", "posteriors.CategoricalCode")
@@ -35,7 +35,7 @@ def inputs(name: str) -> Tensor:
     """A batch [B, ...] that the part accepts."""
     if name.startswith("recipes."):
         return torch.rand(B, *IMAGE).round()
-    if name == "nn.LogCounts":
+    if name in ("nn.LogCounts", "nn.LogTotal"):
         return torch.randint(0, 9, (B, FEATURES)).float()
     decodes = name.startswith("likelihoods.") or name in ("nn.ConvDecoder", "nn.Transposed")
     event = IMAGE if name == "nn.ConvEncoder" else (LATENT,) if decodes else (FEATURES,)

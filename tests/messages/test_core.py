@@ -177,7 +177,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
         "ContinuousBernoulli describes unit data, got levels data; use DiscretizedLogistic",
     ),
     "size factors that are missing": (
-        lambda: recipes.count_vae(spec("count"), library=True).model.terms(X),
+        lambda: VAE(*list(recipes.count_vae(spec("count"), library=True).model.children())[:3]).terms(X),
         ShapeError,
         "got a condition of 0 features; expected 1: give the model the condition c=",
     ),

@@ -25,6 +25,7 @@ from tests.components import FEATURES, LATENT, make, of
 from tests.unbiased import exact
 from tests.unbiased.exact import Formula, gradient
 from tests.unbiased.models import shaken
+from tests.unbiased.sampled import deviation, sample
 
 PAGE = Path(__file__).parents[2] / "docs" / "estimators.md"
 BEGIN, END = "<!-- generated: python -m tests.unbiased.table -->", "<!-- end -->"
@@ -176,21 +177,31 @@ def variance(family: str, objective: str, how: str) -> float:
     return torch.stack(found).var(0).sum().item()
 
 
+@functools.cache
+def bias(family: str, objective: str, how: str) -> float:
+    """Distance of the mean gradient of the posterior from the exact one, over the length of that: 2 samples."""
+    found = sample(estimator(how), model(family), ROWS[objective].small, batch(), copies=4800)
+    return deviation(dict(right_gradient(family, objective)), found, "posterior")[0]
+
+
 def reference(family: str, objective: str) -> str | None:
     """Reparameterisation, or the score function where there is none."""
     return next((n for n in ("Reparameterized", "Score") if cell(family, objective, n).legal), None)
 
 
 def text(family: str, objective: str, how: str) -> str:
-    """What stands in the page: a relative variance, a mark, or both."""
+    """What stands in the page: a relative variance, a mark with the size of the bias, or both."""
     found, against = cell(family, objective, how), reference(family, objective)
     if not found.legal:
         return REFUSED
+    mark = found.mark
+    if mark and ROWS[objective].formulas is not None:
+        mark += f" {100 * bias(family, objective, how):.2g} %"
     if against is None:
-        return f"yes {found.mark}".strip()
+        return f"yes {mark}".strip()
     scale = variance(family, objective, against)
     number = f"{variance(family, objective, how) / scale:.2g}" if scale > 1e-20 else "no noise"
-    return f"{number} {found.mark}".strip()
+    return f"{number} {mark}".strip()
 
 
 class Cost(NamedTuple):
