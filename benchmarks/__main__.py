@@ -51,12 +51,14 @@ def _growth(options: argparse.Namespace) -> None:
 def _nats(options: argparse.Namespace) -> None:
     from benchmarks import nats
 
-    settings = dict(_setting(text) for text in options.set)
+    settings, schedule = dict(_setting(text) for text in options.set), f"passes={max(options.at)}"
     log = options.folder / "nats.jsonl"
     for name in options.contenders:
         own = settings if name == "elbox" else {}
         found = nats.measure(name, options.at, own, log, samples=options.samples, images=options.images)
-        report.keep("nats", " ".join([name, *(options.set if own else [])]), found, options.folder)
+        report.keep(
+            "nats", " ".join([name, *([*options.set, schedule] if name == "elbox" else [])]), found, options.folder
+        )
 
 
 def _speedrun(options: argparse.Namespace) -> None:
@@ -104,7 +106,9 @@ def _arguments(given: list[str] | None = None) -> argparse.Namespace:
     speed.add_argument("--seconds", type=float, default=1.0, help="least length of a contender's turn")
     speed.add_argument("--steps", type=int, help="steps of a pass, to try things out")
     speed.add_argument("--images", type=int, default=100, help="test images of the subset of workload E")
-    speed.add_argument("--full", action="store_true", help="workload E: elbox on all 10 000 images")
+    speed.add_argument(
+        "--full", action=argparse.BooleanOptionalAction, default=True, help="workload E: elbox on all 10 000 images"
+    )
     growth = commands.add_parser("growth", help="time and memory against size, with a figure")
     growth.add_argument("--only", nargs="*", default=[], help="some of the curves; the others stay")
     growth.add_argument("--largest", type=float, default=float("inf"), help="leave out larger sizes")

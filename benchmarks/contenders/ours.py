@@ -6,6 +6,7 @@ __all__ = ["model", "score", "train"]
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ import elbox
 from benchmarks import weights
 from benchmarks.worker import Gate
 from benchmarks.workloads import Problem
+from elbox.evaluate import bounds
+from elbox.evaluate.fast import Fast, fast
 from elbox.train import Observer
 from elbox.train import train as train_step
 from elbox.train.step import Step
@@ -60,10 +63,18 @@ def train(problem: Problem, gate: Gate, *, usual: bool = False, **settings: Any)
 
 
 def score(problem: Problem, gate: Gate, samples: int = 5000) -> None:
-    """log p(x) of the problem's images, again and again."""
+    """log p(x) of the problem's images, again and again; the note says in which precision."""
     recipe, x = model(problem), torch.from_numpy(problem.x)
     elbox.log_likelihood(recipe.model, x[:1], samples=1)  # what is loaded at first use does not count as memory
+    notes: list[str] = []
+
+    def noted(*arguments: Any) -> Fast:
+        how = fast(*arguments)
+        notes[:] = [f"precision {how.precision}{'' if how.full else ', not compiled'}"]
+        return how
+
     gate.mark()
-    while True:
-        found = elbox.log_likelihood(recipe.model, x, samples=samples)
-        gate(lambda found=found: {"log_likelihood": np.asarray(found)})  # type: ignore[misc]
+    with patch.object(bounds, "fast", noted):
+        while True:
+            found = elbox.log_likelihood(recipe.model, x, samples=samples)
+            gate(lambda found=found: {"log_likelihood": np.asarray(found)}, notes[0])  # type: ignore[misc]

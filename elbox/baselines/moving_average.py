@@ -35,8 +35,8 @@ class Zero(Baseline):
 class MovingAverage(Baseline):
     r"""b = c, the exponential moving average of the objective over earlier batches: c ← α c + (1 − α) mean(F).
 
-    Reference: Mnih & Gregor (2014), *Neural variational inference and learning in belief networks*, §2.3.1 (there c is
-    learned); Williams (1992), *Simple statistical gradient-following algorithms* (reinforcement comparison).
+    Reference: Mnih & Gregor (2014), *Neural variational inference and learning in belief networks*, §2.3.1; Williams
+    (1992), *Simple statistical gradient-following algorithms* (reinforcement comparison).
 
     Arguments:
         decay: α, in [0, 1).

@@ -51,7 +51,7 @@ class LinearGaussian:
     $$p(x) = \mathcal N(0,\, W W^\top + σ^2 I), \qquad
       p(z \mid x) = \mathcal N(M^{-1} W^\top x,\, σ^2 M^{-1}), \quad M = W^\top W + σ^2 I$$
 
-    Reference: Tipping & Bishop, Probabilistic Principal Component Analysis, 1999, equations 4–8.
+    Reference: Tipping & Bishop, Probabilistic Principal Component Analysis, 1999, equations 3 and 6.
 
     Arguments:
         x: Rows [N, D] float32.

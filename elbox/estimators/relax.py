@@ -68,7 +68,7 @@ class RELAX(Estimator, nn.Module):
     gradient, by the gradient of its square, 2 g ∂g/∂φ, summed over logits and averaged over the batch. Their loss
     reaches nothing else. Without r it is REBAR. With K samples, b_k has F − F_{−k} in the place of F, and c alike.
 
-    Reference: Grathwohl et al. (2018), *Backpropagation through the void*, eq. 7 and 9, §3.3; Tucker et al. (2017),
+    Reference: Grathwohl et al. (2018), *Backpropagation through the void*, eq. 6 and 8, §3.3; Tucker et al. (2017),
     *REBAR*, §3.1 (the relaxation) and §3.2 (the temperature).
 
     Arguments:

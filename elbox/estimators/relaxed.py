@@ -41,7 +41,7 @@ class Relaxed(Estimator):
     discrete codes, and so is every evaluation.
 
     Reference: Maddison, Mnih & Teh (2017), *The concrete distribution*, §3; Jang, Gu & Poole (2017), *Categorical
-    reparameterization with Gumbel-softmax*, eq. 2 and §2.2.
+    reparameterization with Gumbel-softmax*, eq. 2 and §2.1.
 
     Arguments:
         temperature: λ > 0, a number or a `Schedule`.

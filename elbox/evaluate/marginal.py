@@ -24,7 +24,7 @@ from elbox.evaluate.weights import wide
 from elbox.hmc import Field, adapted, field_of, hmc
 from elbox.nn.bayesian import BayesianLinear
 
-DIMENSIONS = 5  # Kingma & Welling (2014), appendix D: beyond these, nothing fits a density to so few samples
+DIMENSIONS = 5  # Kingma & Welling (2014), appendix D, say fewer than 5: nothing fits a density to so few samples
 STEP, RATE = 0.3, 0.1  # of the chains while they burn in
 RIDGE = 1e-3  # share of each variance that is added to a fitted covariance, so that it is never singular
 

@@ -21,7 +21,8 @@ class Bernoulli(Likelihood):
     r"""log p(x|z) = Σ_d x_d log y_d + (1 − x_d) log(1 − y_d), y = σ(logit m + net(z)).
 
     With m the share of ones in each dimension, an untrained network reconstructs the mean example; without it the first
-    thousand steps are spent on that, and latent units die meanwhile (Burda et al., 2016, start the last bias there).
+    thousand steps are spent on that, and latent units die meanwhile (the published code of Burda et al., 2016, starts
+    the last bias there).
 
     Grey levels are not binary: on them this is no likelihood. Binarise the data, or use `DiscretizedLogistic`.
 

@@ -40,7 +40,7 @@ class Categorical(Likelihood):
 
     Knows nothing of the order of the levels: more parameters than `DiscretizedLogistic`, but any shape of distribution.
 
-    Reference: van den Oord et al. (2016), *Pixel recurrent neural networks*, §3.1 (the discrete softmax over levels).
+    Reference: van den Oord et al. (2016), *Pixel recurrent neural networks*, §2.2 (the discrete softmax over levels).
 
     Arguments:
         net: Network z → logits (L, *event).

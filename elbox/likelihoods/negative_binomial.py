@@ -11,8 +11,9 @@ and take the mean in one of two ways:
 A size factor (library size, exposure, sequencing depth) is not a function of z, so it is *given*, as the condition: the
 first column of c is log ℓ, and the network sees (z, the other columns of c), or z alone if there are none. Without a
 condition ℓ = Σ_d m_d, the mean total of the training rows. log p(x|z, c) is then a probability of x for each ℓ. If ℓ is
-taken to be the observed total of the row itself, as scVI does, the model is of rows given their totals and its nats do
-not compare with those of a model that has to predict the total; `Multinomial` is the likelihood made for that.
+taken to be the observed total of the row itself, as scvi-tools does by default, the model is of rows given their totals
+and its nats do not compare with those of a model that has to predict the total; `Multinomial` is the likelihood made
+for that.
 """
 
 from __future__ import annotations

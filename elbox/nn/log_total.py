@@ -16,8 +16,11 @@ class LogTotal(nn.Module):
     Reference: Lopez et al. (2018), *Deep generative modeling for single-cell transcriptomics*, Methods (ℓ, there a
     latent variable around it; observed in the default of scvi-tools).
 
+    Arguments:
+        event_dims: Number of dimensions of the event, ≥ 1.
+
     Shapes:
-        x ≥ 0 [B, *event] → [B, 1].
+        x ≥ 0 [..., *event] → [..., 1].
 
     Example:
         >>> import torch
@@ -26,5 +29,9 @@ class LogTotal(nn.Module):
                 [0.0000]])
     """
 
+    def __init__(self, event_dims: int = 1) -> None:
+        super().__init__()
+        self.event_dims = event_dims
+
     def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(1).sum(1, keepdim=True).clamp(min=1).log()
+        return x.flatten(-self.event_dims).sum(-1, keepdim=True).clamp(min=1).log()

@@ -7,7 +7,7 @@ With logit a(y) = log D(y) − log(1 − D(y)), the discriminator minimises
 whose optimum is a = log p − log q, with the value 2 log 2 − 2 JSD(p, q). The deceiver, who makes the draws of q,
 minimises −E_q[log D(y)], which has a slope where the discriminator is sure, unlike E_q[log(1 − D(y))].
 
-Reference: Goodfellow et al. (2014), *Generative adversarial nets*, eq. 1, §3 (the deceiver's loss) and proposition 1.
+Reference: Goodfellow et al. (2014), *Generative adversarial nets*, eq. 1, §3 (the deceiver's loss) and theorem 1.
 """
 
 from __future__ import annotations

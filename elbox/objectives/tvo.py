@@ -30,7 +30,8 @@ class TVO(Objective):
     expectation for every K, equal to the ELBO for S = 1; the right sum is an upper bound only as K → ∞.
 
     With `upper` it is minus the right sum, which only the inference model may be trained on: `Split(TVO(),
-    TVO(upper=True))`; with S = 1 and K → ∞ both follow the gradients of reweighted wake–sleep's wake phase.
+    TVO(upper=True))`; with S = 1 and K → ∞ the model follows wake–sleep's wake phase, the posterior that of
+    reweighted wake–sleep.
 
     Gradients of the value at this K are unbiased with `Reparameterized`, `Path` and `Score`; `Covariance` is the
     paper's estimator of the limit K → ∞, biased by O(1/K).

@@ -19,7 +19,7 @@ from elbox.parts import part
 class CategoricalPrior(LazyDistribution):
     r"""p(z) = Π_g Categorical(z_g; softmax(l_g)): G independent one-hot vectors of C categories, uniform by default.
 
-    Reference: Jang, Gu & Poole (2017), *Categorical reparameterization with Gumbel-softmax*, §4.2.
+    Reference: Jang, Gu & Poole (2017), *Categorical reparameterization with Gumbel-softmax*, §4.2 (learned).
 
     Arguments:
         groups: Number of categorical variables G.

@@ -73,7 +73,8 @@ def aae(
     draws of N(0, I).
 
     The networks and the 8 dimensions are those of its experiments on MNIST. There reconstruction and regularisation
-    alternate with learning rates of their own; here they are one step of one optimiser, as WAE-GAN with λ = 1.
+    alternate with learning rates of their own, and the prior is wider, which is a matter of the code's unit; here they
+    are one step of one optimiser, as WAE-GAN with λ = 1.
 
     Arguments:
         data: Shape and kind of the data.
@@ -137,8 +138,9 @@ def gan(
 ) -> Recipe:
     r"""The generative adversarial network (Goodfellow et al., 2014), with no encoder: its posterior is its prior.
 
-    The widths are the authors' for MNIST, whose discriminator has maxout units and dropout. With a Gaussian likelihood
-    the log-likelihood that elbox reports is the kernel density estimate of their table 1, for as many draws as samples.
+    The widths are the authors' for MNIST, whose discriminator has maxout units and dropout, and whose noise is uniform.
+    With a Gaussian likelihood the log-likelihood that elbox reports is the kernel density estimate of their table 1,
+    for as many draws as samples.
 
     Arguments:
         data: Shape and kind of the data.

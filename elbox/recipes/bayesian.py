@@ -84,5 +84,5 @@ def map_vae(
         >>> elbox.recipes.map_vae(elbox.DataSpec((5,), "binary", examples=100)).estimator.scale
         1.0
     """
-    base = vae(data, latent, hidden, activation, likelihood)
+    base = vae(data, latent, hidden, activation, likelihood, warmup=0.0)
     return replace(base, estimator=MAP(AnalyticKL(), data.examples, scale))

@@ -32,10 +32,11 @@ def count_vae(
 ) -> Recipe:
     r"""A VAE of counts after scVI (Lopez et al., 2018, Methods), with its sizes: log(1 + x)-128-10, negative binomial.
 
-    Each dimension has a dispersion of its own, learned. With `library`, counts have mean ℓ · softmax, with the row's
-    total as ℓ: it is the model's condition, seen by the encoder too, and z says what the row is made of, not how much of
-    it there is. A c = log ℓ, [B, 1], may be given instead; samples without one have a typical ℓ. Without `library` the
-    size of a row is part of z. Batch normalisation and dropout of scVI's networks are left out.
+    Each dimension has a dispersion of its own, learned. scVI's size factor ℓ is latent in the paper, observed by
+    default in its software, whose default likelihood has extra zeros. With `library`, counts have mean ℓ · softmax,
+    with the row's total as ℓ: it is the model's condition, seen by the encoder too, and z says what the row is made of,
+    not how much of it there is. A c = log ℓ, [B, 1], may be given instead; samples without one have a typical ℓ.
+    Without `library` the size of a row is part of z. Batch normalisation and dropout of scVI's networks are left out.
 
     Arguments:
         data: Shape and kind of the data, counts.
@@ -56,7 +57,7 @@ def count_vae(
     decoder = MLP(latent, list(hidden)[::-1], cls.output_shape(data), activation)
     likelihood = cls(decoder, *each_dimension(data), library=library)
     posterior = DiagonalNormal(LogCounts(encoder), latent)
-    model = VAE(StandardNormal(latent), likelihood, posterior, LogTotal() if library else None)
+    model = VAE(StandardNormal(latent), likelihood, posterior, LogTotal(len(data.event_shape)) if library else None)
     return Recipe(model, ELBO(), AnalyticKL())
 
 

@@ -120,7 +120,9 @@ def relax(
     surrogate: int = 200,
     temperature: float = 0.5,
 ) -> Recipe:
-    r"""RELAX (Grathwohl et al., 2018, §3.3 and §6.2): REBAR with c(ζ) = η f(σ_λ(ζ)) + r(σ_λ(ζ), x), r a network.
+    r"""RELAX (Grathwohl et al., 2018, §3.3): REBAR with c(ζ) = η f(σ_λ(ζ)) + r(σ_λ(ζ), x), r a network.
+
+    In the paper r sees ζ itself; in the authors' code ζ and x, through two ReLU layers, and η multiplies it too.
 
     Arguments:
         data: Shape and kind of the data.
@@ -152,7 +154,8 @@ def gumbel_vae(
 ) -> Recipe:
     r"""The Gumbel-softmax VAE (Jang, Gu & Poole, 2017): categorical codes, trained as softmax((l + noise)/λ).
 
-    p(z) is uniform and the KL in closed form. The gradient is biased, that of the relaxed model.
+    p(z) is learned (§4.2), the KL in closed form. The gradient is biased, that of the relaxed model. Their temperature
+    falls exponentially.
 
     Arguments:
         data: Shape and kind of the data.
@@ -173,7 +176,7 @@ def gumbel_vae(
     encoder = MLP(data.event_shape, hidden, shape, activation, offset=data.offset, scale=data.scale)
     decoder = MLP(latent * categories, list(hidden)[::-1], cls.output_shape(data), activation)
     posterior = CategoricalCode(encoder, latent, categories)
-    model = VAE(CategoricalPrior(latent, categories), cls.for_data(decoder, data), posterior)
+    model = VAE(CategoricalPrior(latent, categories, learned=True), cls.for_data(decoder, data), posterior)
     return Recipe(model, ELBO(), Relaxed(Linear(1.0, 0.5, over=1.0) if temperature is None else temperature))
 
 

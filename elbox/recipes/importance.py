@@ -26,7 +26,7 @@ def iwae(
     activation: type[nn.Module] = nn.Tanh,
     likelihood: type[Likelihood] | None = None,
 ) -> Recipe:
-    r"""IWAE (Burda et al., 2016, eq. 8) with the networks of its table 1, and the DReG gradient (Tucker et al., 2019).
+    r"""IWAE (Burda et al., 2016, eq. 8) with the networks of its §5.1, and the DReG gradient (Tucker et al., 2019).
 
     Arguments:
         data: Shape and kind of the data.

@@ -30,7 +30,7 @@ def ms_ssim_vae(
 ) -> Recipe:
     r"""A VAE that minimises C (1 − MS-SSIM(x, x̂)) + KL(q(z|x) ‖ p(z)) (Snell et al., 2017, the expected-loss VAE).
 
-    The window has 11 pixels as in the paper of Wang et al. (2003), or as many as smaller images have (an odd number);
+    The window has 11 pixels (Wang et al., 2004), or as many as smaller images have (an odd number);
     the number of scales follows from the size of the images, 2 for 28 × 28. The likelihood says what x̂ is, and how
     models are measured and selected; what a learned variance would be is not trained.
 
