@@ -206,6 +206,8 @@ def test_examples_of_streamed_data(tmp_path: Path) -> None:
     assert torch.equal(data.examples("train", 5), first)
     assert len(everything) == len(data.train)
     assert torch.equal(data.examples("test", 5), data.test.x[:5].float())
+    assert data.stored("train").dtype == data.stored("train", 5).dtype == data.stored().dtype == torch.uint8
+    assert torch.equal(data.stored("train", 5), first.byte())
 
 
 def test_blocks_begin_where_row_groups_do(tmp_path: Path) -> None:
