@@ -190,12 +190,13 @@ class VAE(nn.Module):
         return torch.logsumexp(log_w, 0) - math.log(samples)
 
     @torch.no_grad()
-    def check(self, x: Tensor, *, c: Any = None) -> None:
+    def check(self, x: Tensor, *, c: Any = None, first: int = 0) -> None:
         """Refuse examples to which the likelihood gives no probability, such as 0.5 under Bernoulli.
 
         Arguments:
             x: Examples [N, *event].
             c: Condition [N, ...], or None.
+            first: Number of the first of these examples, for the message.
 
         Raises:
             DataError: naming the first offending row.
@@ -207,9 +208,9 @@ class VAE(nn.Module):
         if len(bad):
             row = int(bad[0])
             if x[row].isnan().any():
-                raise DataError(f"got NaN in row {row}; expected numbers: fill in or drop missing values")
+                raise DataError(f"got NaN in row {first + row}; expected numbers: fill in or drop missing values")
             raise DataError(
-                f"got values in row {row} that {type(self.likelihood).__name__} gives no probability; expected "
+                f"got values in row {first + row} that {type(self.likelihood).__name__} gives no probability; expected "
                 f"{getattr(self.likelihood, 'values', 'values in its support')}"
             )
 

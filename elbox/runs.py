@@ -124,7 +124,7 @@ class Run:
             >>> run.evaluate(samples=10).n
             180
         """
-        result = _evaluate(self.model, self.data.examples(split), samples=samples, seed=seed, **options)
+        result = _evaluate(self.model, self.data.stored(split), samples=samples, seed=seed, **options)
         folder, record = self.folder, {"split": split, "protocol": self.protocol, **result.to_json()}
         if folder:
             join(Training()).on_first(lambda: checkpoint.write_json(folder / "evaluation.json", record))
@@ -261,7 +261,7 @@ def _train(
     resuming: bool,
 ) -> Run:
     step, world = Step(recipe.model, recipe.objective, recipe.estimator, data.prepare), join(training)
-    valid, bound = data.examples("valid"), recipe.objective.bound()
+    valid, bound = data.stored("valid"), recipe.objective.bound()
     own = world.share(valid)
 
     def evaluate_held_out() -> dict[str, float]:
@@ -279,7 +279,7 @@ def _train(
     info |= _outcome(result)
     recipe.model.eval()
     if isinstance(recipe.model.prior, FittedMixture) and not result.interrupted:
-        refit(recipe.model, data.examples("train", FITTED), seed=training.seed)
+        refit(recipe.model, data.stored("train", FITTED), seed=training.seed)
     if folder is not None:
         world.on_first(lambda: _write_end(folder, info, recipe.model))
     if result.interrupted:

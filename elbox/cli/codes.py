@@ -54,7 +54,7 @@ def encode(
     loaded = opened(run, data_dir, device, world)
     x = _examples_for(out, loaded, new)
     with _writing(world, out, len(x), "z") as add:
-        for _, rows in parts(x):
+        for _, rows in parts(x, whole=out.suffix.lower() == ".npz"):
             codes = world.over_rows(partial(encode_rows, loaded.model), rows)
             add(codes)
     say(f"wrote {len(x)} codes of {codes.shape[1]} dimensions to {out}", quiet=not world.first)
@@ -108,7 +108,7 @@ def score(
     loaded = opened(run, data_dir, device, world)
     x, total = _examples_for(out, loaded, new), 0.0
     with _writing(world, out, len(x), "log_likelihood") as add:
-        for i, rows in parts(x):
+        for i, rows in parts(x, whole=isinstance(x, Tensor)):
             noise = world.seed(seed_of(seed, i))
             likelihood = partial(log_likelihood, loaded.model, samples=samples, seed=noise, precision=precision)
             values = world.over_rows(likelihood, rows)
@@ -119,18 +119,18 @@ def score(
 
 
 def examples(run: Run, new: str | None) -> Any:
-    """The run's test split, or new data checked against the run's data and binarised by its protocol: float32 rows
-    [N, *event], a tensor if they fit into memory, else `elbox.data.Rows`, of which slices are tensors.
+    """The run's test split, or new data checked against the run's data and binarised by its protocol: rows [N, *event],
+    bytes or float32, a tensor if they fit into memory, else `elbox.data.Rows`, of which slices are tensors.
     """
     if new is None:
-        return run.data.examples("test")
+        return run.data.stored("test")
     protocol = Protocol.from_json(run.info["data"]["protocol"])
-    return open_examples(new, run.spec, protocol=protocol, columns=run.info["columns"]).float()
+    return open_examples(new, run.spec, protocol=protocol, columns=run.info["columns"])
 
 
-def parts(x: Tensor | Rows) -> Iterator[tuple[int, Tensor]]:
-    """Numbered parts of the rows: a tensor is one part, rows on disk come 64 MiB at a time."""
-    most = len(x) if isinstance(x, Tensor) else max(1, PART // (4 * math.prod(x.shape[1:])))
+def parts(x: Tensor | Rows, *, whole: bool) -> Iterator[tuple[int, Tensor]]:
+    """Numbered parts of the rows, of 64 MiB each once they are floats; or all of them as one."""
+    most = len(x) if whole else max(1, PART // (4 * math.prod(x.shape[1:])))
     for i, start in enumerate(range(0, len(x), most)):
         yield i, x[start : start + most]
 

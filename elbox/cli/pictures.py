@@ -48,7 +48,7 @@ def reconstruct(run: RunFolder, new: NewData = None, n: Count = 16, out: Out = N
     Example: `elbox reconstruct runs/demo --out reconstructions.png`
     """
     loaded = load_run(run, data_dir=data_dir)
-    x = examples(loaded, new)[:n]
+    x = examples(loaded, new)[:n].float()
     with torch.no_grad():
         pairs = torch.stack([x, loaded.model.reconstruct(x)], 1)
     _write(loaded, out, "reconstructions", pairs.flatten(0, 1), columns=8)

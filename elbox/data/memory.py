@@ -12,15 +12,15 @@ from elbox.errors import DataError
 
 
 def available_memory() -> int | None:
-    """Bytes that a program can still use: the least of what the system, its container and its own limits (`ulimit`)
-    allow; None if unknown.
+    """Bytes that a program can still use: the least of what the system, its control groups (containers, batch jobs) and
+    its own limits (`ulimit`) allow; None if unknown.
     """
     found = []
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         found.append(1024 * int(next(s for s in lines if s.startswith("MemAvailable")).split()[1]))
     with contextlib.suppress(OSError, ValueError):
-        found.append(_group_memory(Path("/sys/fs/cgroup")))
+        found += _group_memory(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
     if not found:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))  # all of it: macOS tells no more
@@ -29,12 +29,38 @@ def available_memory() -> int | None:
     return max(0, min(found)) if found else None
 
 
-def _group_memory(group: Path) -> int:
-    """What a container's control group has left; pages of files that it may drop count as free."""
-    limit = int((group / "memory.max").read_text(encoding="ascii"))  # ValueError on "max": no limit
-    used = int((group / "memory.current").read_text(encoding="ascii"))
+def _group_memory(own: Path, top: Path) -> list[int]:
+    """What the control groups that limit a process have left: its own and all around it, of version 2 and version 1.
+
+    In a container the path of the group may be that of the host; the folder at the top is then the container's own.
+
+    Arguments:
+        own: File that names the groups, one in a line: `0::/a/b` (version 2) or `4:memory:/a/b` (version 1).
+        top: Folder where the groups are mounted, the memory controller of version 1 in `memory`.
+    """
+    found = []
+    for line in os.fsdecode(own.read_bytes()).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            mount, names = top, ("memory.max", "memory.current", "")
+        elif "memory" in controllers.split(","):
+            mount, names = top / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+        else:
+            continue
+        group = mount / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(mount):
+                with contextlib.suppress(OSError, ValueError):
+                    found.append(_left(folder, *names))
+    return found
+
+
+def _left(group: Path, limit: str, usage: str, prefix: str) -> int:
+    """What one group has left; pages of files that it may drop count as free."""
+    free = int((group / limit).read_text(encoding="ascii"))  # ValueError on "max": no limit
+    free -= int((group / usage).read_text(encoding="ascii"))
     stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
-    return limit - used + int(stat.get("active_file", 0)) + int(stat.get("inactive_file", 0))
+    return free + sum(int(stat.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
 
 
 def _own_limits(status: Path) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ParquetFile"]
+__all__ = ["Last", "ParquetFile"]
 
 import contextlib
 import threading
@@ -17,25 +17,56 @@ from elbox.data.source import Source
 from elbox.errors import DataError
 
 
+class Last:
+    """The file read last, open, and its row group decoded last: one of each, however many files share them, so that
+    rows read in order cost one opening of each file and one decoding of each group. Safe in threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._path: Path | None = None
+        self._file: Any = None
+        self._number, self._rows = -1, np.empty((0, 0))
+
+    def group(self, path: Path, number: int, where: Where) -> np.ndarray:
+        """The rows of a row group, to be read only."""
+        with self._lock, _reading(where.name):
+            if (self._path, self._number) != (path, number):
+                self._number, self._rows = -1, np.empty((0, 0))  # freed before the next is decoded
+                table = self._opened(path).read_row_group(number, columns=list(where.columns))
+                self._number, self._rows = number, _numbers(table, where)
+            return self._rows
+
+    def _opened(self, path: Path) -> Any:
+        if self._path != path:
+            import pyarrow.parquet as pq
+
+            if self._file is not None:
+                self._file.close()
+            self._path = self._file = None
+            self._path, self._file = path, pq.ParquetFile(path)
+        return self._file
+
+
 class ParquetFile(Source):
-    """A `.parquet` file; an index that pandas wrote is left out. The row group read last is kept in memory, so that
-    rows read in order cost one decoding of each group.
+    """A `.parquet` file; an index that pandas wrote is left out. One row group is in memory at a time.
 
     Arguments:
         path: The file.
         name: Its name for messages.
+        last: What it shares with other files of a folder; None for a file of its own.
 
     Raises:
         DataError: if pyarrow is missing, the file is damaged, or a column holds no numbers.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
-        self._lock, self._kept = threading.Lock(), (-1, np.empty((0, 0)))
+    def __init__(self, path: Path, name: str, last: Last | None = None) -> None:
+        self.path, self._last = path, last or Last()
         with _reading(name):
             import pyarrow.parquet as pq
 
-            self.file = pq.ParquetFile(path)
-        meta, schema = self.file.metadata, self.file.schema_arrow
+            with pq.ParquetFile(path) as file:
+                meta, schema = file.metadata, file.schema_arrow
         columns = tuple(c for c in schema.names if not c.startswith("__index_level_"))
         where = Where(name, columns)
         types = [_type(schema.field(c).type, c, where) for c in columns]
@@ -66,17 +97,20 @@ class ParquetFile(Source):
     def raw(self) -> Raw:
         """The whole table."""
         with _reading(self.where.name):
-            table = self.file.read(columns=list(self.where.columns))
+            import pyarrow.parquet as pq
+
+            with pq.ParquetFile(self.path) as file:
+                table = file.read(columns=list(self.where.columns))
         return Raw(_numbers(table, self.where), None, self.where)
 
     def _group(self, i: int) -> np.ndarray:
-        with self._lock:
-            if self._kept[0] != i:
-                self._kept = (-1, np.empty((0, 0)))  # frees the former group before the next is decoded
-                with _reading(self.where.name):
-                    table = self.file.read_row_group(i, columns=list(self.where.columns))
-                self._kept = (i, _numbers(table, self.where))
-            return self._kept[1]
+        rows, expected = self._last.group(self.path, i, self.where), int(self._starts[i + 1] - self._starts[i])
+        if len(rows) != expected:
+            raise DataError(
+                f"got {len(rows)} rows in row group {i} of {self.where.name}; expected {expected}, as when it was "
+                "opened; restore the file"
+            )
+        return rows
 
 
 @contextlib.contextmanager

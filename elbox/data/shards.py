@@ -5,17 +5,18 @@ from __future__ import annotations
 __all__ = ["Shards", "shards_in"]
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from elbox.data.npy import NpyFile
-from elbox.data.parquet import ParquetFile
+from elbox.data.parquet import Last, ParquetFile
 from elbox.data.raw import Where
 from elbox.data.source import Source
 from elbox.errors import DataError
 
-_READERS: dict[str, Callable[[Path, str], Source]] = {".npy": NpyFile, ".parquet": ParquetFile}
+_SUFFIXES = (".npy", ".parquet")
 _IMAGES = (".png", ".jpg", ".jpeg")
 
 
@@ -70,16 +71,17 @@ def shards_in(folder: Path, name: str) -> Shards | None:
     found: dict[str, list[Path]] = {}
     for path in files:
         found.setdefault(path.suffix.lower(), []).append(path)
-    kinds = [suffix for suffix in _READERS if suffix in found]
+    kinds = [suffix for suffix in _SUFFIXES if suffix in found]
     if not kinds:
         return None
-    mixed = [found[suffix][0].name for suffix in (*_READERS, *_IMAGES) if suffix in found]
+    mixed = [found[suffix][0].name for suffix in (*_SUFFIXES, *_IMAGES) if suffix in found]
     if len(mixed) > 1:
         raise DataError(
             f"got {mixed[0]} and {mixed[1]} in one folder, {name}; expected files of one kind: .npy, .parquet or "
             "images; move the others"
         )
-    return Shards([_READERS[kinds[0]](path, f"{name}/{path.name}") for path in found[kinds[0]]], name)
+    reader: Callable[[Path, str], Source] = NpyFile if kinds[0] == ".npy" else partial(ParquetFile, last=Last())
+    return Shards([reader(path, f"{name}/{path.name}") for path in found[kinds[0]]], name)
 
 
 def _check_alike(parts: Sequence[Source], name: str) -> None:

@@ -26,6 +26,7 @@ from elbox.errors import IncompatibleError, NonFiniteError
 from elbox.evaluate.chunks import MEMORY, plan, sums_in_chunks, terms_in_chunks
 from elbox.evaluate.decomposition import decomposed
 from elbox.evaluate.fast import fast
+from elbox.evaluate.moments import Moments
 from elbox.evaluate.result import ACTIVE, Evaluation, MeanSE
 from elbox.evaluate.scope import Examples, like_model, measuring, on_device
 from elbox.evaluate.weights import Sums, log_sums, partial_sums, wide, with_rate
@@ -34,7 +35,8 @@ from elbox.terms import Terms
 
 Progress = Callable[[int, int], None]
 
-CHECKED = 4096  # examples whose values are looked at together
+PER_EXAMPLE = ("distortion", "rate", "elbo", "log_likelihood", "bits_per_dim", "ess")
+CHECKED, COPIES = 4096, 4  # examples, at most, whose values are looked at together, and what looking at them takes
 
 
 def evaluate(
@@ -66,7 +68,8 @@ def evaluate(
         samples: Posterior samples S for each example.
         seed: Seed of the samples.
         memory: Budget in bytes for the tensors of one chunk. It is fixed and not what the machine has free, because
-            chunk sizes decide which random number goes where.
+            chunk sizes decide which random number goes where. Beside it only `Evaluation.per_example` grows with N, by
+            8 bytes for each of its values.
         precision: Of the network's products: `"32"` (float32), `"bf16"`, or `"auto"`, which takes bfloat16 in a long
             evaluation on a CPU that gains from it, if it changes the mean log-likelihood of the first examples by at
             most 0.02 nat (see `elbox.evaluate.fast`). All sums are in float64.
@@ -107,18 +110,25 @@ def bounds(
     """
     coded = bool(getattr(model, "deterministic", False))  # an autoencoder: all samples are the same
     samples = 1 if coded else samples
-    found: list[dict[str, Tensor]] = []
+    values: dict[str, np.ndarray] = {}
+    moments: dict[str, Moments] = {}
     with measuring(model, seed):
         sizes = plan(model, x, samples, memory, c=c)
-        _check_values(model, x, c)
+        _check_values(model, x, c, memory)
         how = fast(model, x, samples, sizes, partial_sums, "32" if coded else precision, c)
         for rows, chunks in sums_in_chunks(model, x, samples, sizes, partial_sums, c=c, full=how.full):
-            found.append(_batch(chunks, weighted=not coded))
-            _check_finite(found[-1], model, x, rows)
+            batch = _batch(chunks, weighted=not coded)
+            _check_finite(batch, model, x, rows)
+            for name, value in batch.items():
+                if name not in PER_EXAMPLE:
+                    moments.setdefault(name, Moments()).add(value.numpy())
+                    continue
+                if name not in values:
+                    values[name] = np.empty(len(x))
+                values[name][rows] = value.numpy()
             if progress:
                 progress(rows.stop, len(x))
-    values = {name: torch.cat([batch[name] for batch in found]).numpy() for name in found[0]}
-    return replace(_summary(values, math.prod(x.shape[1:]), samples, seed), precision=how.precision)
+    return replace(_summary(values, moments, math.prod(x.shape[1:]), samples, seed), precision=how.precision)
 
 
 def log_likelihood(
@@ -156,18 +166,17 @@ def log_likelihood(
             "got log_likelihood on an autoencoder, whose deterministic code has no density; train a VAE instead, e.g. "
             "the recipe vae"
         )
-    found = []
+    found = torch.empty(len(x), dtype=torch.float64)
     with measuring(model, seed):
         sizes = plan(model, x, samples, memory, c=c)
-        _check_values(model, x, c)
+        _check_values(model, x, c, memory)
         how = fast(model, x, samples, sizes, log_sums, precision, c)
         for rows, chunks in sums_in_chunks(model, x, samples, sizes, log_sums, c=c, full=how.full):
-            weights = _summed(chunks).weights
-            found.append(weights.log_mean().cpu().double())
-            _check_finite({"log_likelihood": found[-1]}, model, x, rows)
+            found[rows] = _summed(chunks).weights.log_mean().cpu()
+            _check_finite({"log_likelihood": found[rows]}, model, x, rows)
             if progress:
                 progress(rows.stop, len(x))
-    return torch.cat(found)
+    return found
 
 
 def held_out(
@@ -239,13 +248,15 @@ def _batch(chunks: Iterable[tuple[int, dict[str, Tensor]]], *, weighted: bool) -
     return {name: value.cpu().double() for name, value in found.items()}
 
 
-def _summary(values: dict[str, np.ndarray], dims: int, samples: int, seed: int) -> Evaluation:
+def _summary(
+    values: dict[str, np.ndarray], moments: dict[str, Moments], dims: int, samples: int, seed: int
+) -> Evaluation:
+    """The evaluation from the values of each example [N] and the moments over examples of all else."""
     if "log_likelihood" in values:
         values["bits_per_dim"] = -values["log_likelihood"] / (dims * math.log(2))
-    names = ("distortion", "rate", "elbo", "log_likelihood", "bits_per_dim", "ess")
-    per_example = {name: values[name] for name in names if name in values}
-    variance = _variance_of_means(values)
-    per_dimension = values["rate_per_dimension"].mean(0) if "rate_per_dimension" in values else np.empty(0)
+    per_example = {name: values[name] for name in PER_EXAMPLE if name in values}
+    variance = _variance_of_means(moments)
+    per_dimension = moments["rate_per_dimension"].mean if "rate_per_dimension" in moments else np.empty(0)
     return Evaluation(
         n=len(values["distortion"]),
         dims=dims,
@@ -255,23 +266,26 @@ def _summary(values: dict[str, np.ndarray], dims: int, samples: int, seed: int) 
         rate_per_dimension=tuple(per_dimension.tolist()),
         variance_of_means=tuple(variance.tolist()),
         active_units=int((variance > ACTIVE).sum()) if len(variance) and "rate" in values else None,
-        closed_form="rate" in values and bool((values["closed_form"] == 1).all()),
+        closed_form="closed_form" in moments and bool(moments["closed_form"].mean == 1),
         per_example=per_example,
     )
 
 
-def _variance_of_means(values: dict[str, np.ndarray]) -> np.ndarray:
+def _variance_of_means(moments: dict[str, Moments]) -> np.ndarray:
     """Var_x(E_q[z_d]), [D]. Means that were themselves estimated vary by the variance of their error too much."""
-    if "spread" not in values or len(values["z"]) < 2:
+    if "spread" not in moments or moments["z"].count < 2:
         return np.empty(0)
-    return np.maximum(values["z"].var(0, ddof=1) - values["spread"].mean(0), 0)
+    return np.maximum(moments["z"].variance - moments["spread"].mean, 0)
 
 
-def _check_values(model: Any, x: Examples, c: Tensor | None) -> None:
+def _check_values(model: Any, x: Examples, c: Tensor | None, memory: int) -> None:
     """Refuse examples outside the likelihood's support: their log-densities would be numbers without meaning."""
-    if hasattr(model, "check"):
-        for start in range(0, len(x), CHECKED):
-            model.check(like_model(model, x[start : start + CHECKED]), c=on_device(model, c, slice(0, 1)))
+    if not hasattr(model, "check"):
+        return
+    row = like_model(model, x[:1]).nbytes
+    size = max(1, min(CHECKED, memory // (COPIES * row)))
+    for start in range(0, len(x), size):
+        model.check(like_model(model, x[start : start + size]), c=on_device(model, c, slice(0, 1)), first=start)
 
 
 def _check_finite(found: dict[str, Tensor], model: Any, x: Examples, rows: slice) -> None:

@@ -215,7 +215,12 @@ def in_chunks(
 
     with measuring(model, seed):
         size = rows_within(memory, bytes_written(lambda: apply(slice(0, 1))), like_model(model, rows[:1]).device)
-        return torch.cat([apply(slice(i, i + size)).cpu() for i in range(0, len(rows), size)])
+        first = apply(slice(0, size))
+        found = torch.empty(len(rows), *first.shape[1:], dtype=first.dtype)
+        found[:size] = first.cpu()
+        for i in range(size, len(rows), size):
+            found[i : i + size] = apply(slice(i, i + size)).cpu()
+    return found
 
 
 def _mean(q: Distribution) -> Tensor:

@@ -1,9 +1,10 @@
 r"""Training data that do not fit into memory: read in blocks, shuffled in a buffer, cut into batches.
 
-In epoch e the blocks of rows, about 1 MiB each, are put into an order drawn from (seed, e). This sequence of rows is
-cut into buffers of a whole number of batches, and the rows of buffer k are permuted by a draw from (seed, e, k). One
-thread reads the next buffer while batches are cut from the present one, so that at most two are in memory. Sizes
-depend on the data and the settings only: batch number `step` is a function of (seed, step), as in
+In epoch e the blocks of rows are put into an order drawn from (seed, e). A block is what is cheap to read together: a
+row group of a `.parquet` file, whatever its size; of other data, whose rows can be read from anywhere, 1 MiB at most.
+This sequence of rows is cut into buffers of a whole number of batches, and the rows of buffer k are permuted by a draw
+from (seed, e, k). One thread reads the next buffer while batches are cut from the present one, so that at most two are
+in memory. Sizes depend on the data and the settings only: batch number `step` is a function of (seed, step), as in
 `elbox.train.batches`.
 
 Every row is in at most one batch of an epoch. The rows that are left over, fewer than a batch, are a random part of the
@@ -48,7 +49,7 @@ class Examples(Protocol):
     def __getitem__(self, key: slice) -> Tensor: ...
 
     def edges(self, most: int) -> np.ndarray:
-        """Where blocks of about `most` rows begin that are cheap to read, and N."""
+        """Where blocks begin that are cheap to read, of at most `most` rows if any are as cheap as others, and N."""
 
 
 class Stream:
@@ -59,7 +60,8 @@ class Stream:
         batch_size: Examples in a global batch.
         seed: Seed ≥ 0 of the order.
         device: Where batches are delivered; bytes become floats there.
-        part: Rank r and world size w: this process gets rows r, r + w, … of every global batch.
+        part: Rank r and world size w: this process gets rows r, r + w, … of every global batch. It reads all rows, of
+            which its own lie scattered in every block.
         buffer: Bytes of a buffer at most; another number gives other batches.
 
     Raises:

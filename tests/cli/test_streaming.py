@@ -66,6 +66,16 @@ def test_codes_written_in_parts_are_those_written_at_once(demo, new, tmp_path, s
     assert once.dtype == parts.dtype
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_codes_of_data_in_memory_are_written_in_parts_too(demo, new, tmp_path, suffix, monkeypatch) -> None:
+    encode, calls = codes.encode_rows, []
+    monkeypatch.setattr(codes, "PART", 30 * 64 * 4)
+    monkeypatch.setattr(codes, "encode_rows", lambda model, rows: calls.append(rows) or encode(model, rows))
+    assert elbox("encode", demo, new, "--out", tmp_path / f"a{suffix}") == 0
+    assert [len(rows) for rows in calls] == ([100] if suffix == ".npz" else [30, 30, 30, 10])
+    assert {str(rows.dtype) for rows in calls} == {"torch.uint8"}
+
+
 def test_scores_in_parts_are_repeatable_and_each_part_draws_anew(demo, new, tmp_path, request, capsys) -> None:
     twice = np.load(new)
     twice[30:60] = twice[:30]  # the same rows in the second part
@@ -144,6 +154,31 @@ def test_fit_streams_and_is_repeatable(tmp_path, new) -> None:
     assert elbox("evaluate", tmp_path / "a", "--samples", "5") == 0
     assert elbox(*call, "--out", tmp_path / "b") == 0
     assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["encode", "score"])
+def test_data_that_just_fit_into_memory_are_not_made_larger(demo, tmp_path, command) -> None:
+    """64 MB of bytes, of which loading may take two copies, in a process that may take 200 MB: floats take 256."""
+    np.save(tmp_path / "big.npy", RNG.integers(0, 17, (1_000_000, 8, 8), np.uint8))
+    settings = ["--samples", "1", "--precision", "32"] if command == "score" else []
+    arguments = [command, str(demo), str(tmp_path / "big.npy"), "--out", str(tmp_path / "out.npz"), *settings]
+    program = f"""
+        import resource
+        from pathlib import Path
+        from elbox.cli import main
+        from elbox.evaluate import encode
+        from elbox.runs import load_run
+        run = load_run({str(demo)!r})
+        encode(run.model, run.data.examples("test"))  # imports what it needs
+        status = Path("/proc/self/status").read_text().splitlines()
+        used = 1024 * int(next(line for line in status if line.startswith("VmData")).split()[1])
+        resource.setrlimit(resource.RLIMIT_DATA, (used + 200_000_000,) * 2)
+        main({arguments})
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=environment, text=True, check=False)
+    assert done.returncode == 0  # a .npz file of data that are streamed would be refused
 
 
 @pytest.mark.slow

@@ -113,6 +113,8 @@ def test_examples_are_what_the_model_sees() -> None:
     assert set(train.unique().tolist()) == {0.0, 1.0}
     assert torch.equal(train, data.examples("train", 100))
     assert torch.equal(data.examples("test"), data.test.x.float())
+    assert torch.equal(data.stored("train", 100), train.byte())
+    assert data.stored("train").dtype == data.stored("test").dtype == torch.uint8
     with pytest.raises(SettingError, match="train, valid, test"):
         data.examples("dev")
 

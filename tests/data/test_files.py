@@ -227,11 +227,47 @@ def test_too_large_a_file_is_refused_before_it_is_read(tmp_path: Path, monkeypat
             load(tmp_path / name)
 
 
-def test_available_memory(tmp_path: Path) -> None:
+def group(folder: Path, limit: str, used: int, *, version: int = 2) -> None:
+    """A control group as Linux shows it, of whose use 100 bytes are pages of files."""
+    names = ("max", "current", "") if version == 2 else ("limit_in_bytes", "usage_in_bytes", "total_")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"memory.{names[0]}").write_text(f"{limit}\n")
+    (folder / f"memory.{names[1]}").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 300\n{names[2]}active_file 40\n{names[2]}inactive_file 60\n")
+
+
+@pytest.mark.parametrize(
+    ("own", "left"),
+    [
+        ("0::/a.slice/run.scope", [700, 1100]),  # its own, and the one around it; the top has no limit
+        ("0::/a.slice", [1100]),
+        ("0::/", []),
+        ("0::/../elsewhere", []),
+        ("4:memory:/docker/abc", [1900, 3100]),
+        ("4:memory:/docker/of the host", [1900]),  # in a container: what is mounted is its own group
+        ("5:cpu,memory:/docker/abc\n1:cpu:/\n0::/a.slice", [1100, 1900, 3100]),
+        ("1:name=systemd:/docker/abc", []),
+    ],
+)
+def test_limits_of_control_groups(tmp_path: Path, own: str, left: list[int]) -> None:
+    (tmp_path / "cgroup").write_text(own + "\n")
+    top = tmp_path / "fs"
+    group(top / "a.slice", "2000", 1000)
+    group(top / "a.slice" / "run.scope", "1200", 600)
+    group(top / "a.slice" / "other.scope", "10", 0)
+    group(top / "memory", "4000", 2200, version=1)
+    group(top / "memory" / "docker" / "abc", "5000", 2000, version=1)
+    assert sorted(_group_memory(tmp_path / "cgroup", top)) == left
+
+
+def test_a_group_without_limit_is_none(tmp_path: Path) -> None:
+    (tmp_path / "cgroup").write_text("0::/a\n")
+    group(tmp_path / "fs" / "a", "max", 1000)
+    assert _group_memory(tmp_path / "cgroup", tmp_path / "fs") == []
+
+
+def test_available_memory() -> None:
     assert available_memory() is None or 1e7 < available_memory() < 1e15
-    for name, text in {"max": "1000", "current": "900", "stat": "anon 300\nactive_file 200\ninactive_file 50"}.items():
-        (tmp_path / f"memory.{name}").write_text(text)
-    assert _group_memory(tmp_path) == 350
 
 
 def test_size_is_for_folders(tmp_path: Path) -> None:

@@ -7,14 +7,17 @@ import re
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import elbox.data.parquet as parquet_module
 from elbox.data import Data, Protocol, Rows, as_examples, load, open_examples, reload
 from elbox.data.binarise import bernoulli_draw
 from elbox.data.build import build
@@ -203,6 +206,8 @@ def test_examples_of_streamed_data(tmp_path: Path) -> None:
     assert torch.equal(data.examples("train", 5), first)
     assert len(everything) == len(data.train)
     assert torch.equal(data.examples("test", 5), data.test.x[:5].float())
+    assert data.stored("train").dtype == data.stored("train", 5).dtype == data.stored().dtype == torch.uint8
+    assert torch.equal(data.stored("train", 5), first.byte())
 
 
 def test_blocks_begin_where_row_groups_do(tmp_path: Path) -> None:
@@ -212,6 +217,67 @@ def test_blocks_begin_where_row_groups_do(tmp_path: Path) -> None:
     assert rows.edges(10).tolist() == [start - int((held < start).sum()) for start in groups]
     np.save(tmp_path / "x.npy", TABLE)
     assert load(tmp_path / "x.npy", stream=True).train.x.edges(100).tolist() == [0, 100, 200, 240]
+
+
+def many_shards(folder: Path) -> tuple[Path, np.ndarray]:
+    """60 shards of two row groups each, of 64 kB each once they are decoded."""
+    x = RNG.normal(size=(60 * 4096, 4))
+    for i, part in enumerate(np.split(x, 60)):
+        pq.write_table(table_of(part), folder / f"{i:02}.parquet", row_group_size=2048)
+    return folder, x
+
+
+def test_of_many_shards_one_row_group_is_in_memory(tmp_path: Path) -> None:
+    folder, x = many_shards(tmp_path)
+    source = open_file(folder)
+    assert (source.read(4000, 9000) == x[4000:9000]).all()  # of three shards
+    tracemalloc.start()
+    try:
+        for k in RNG.permutation(len(source) // 512).tolist():
+            found = source.read(512 * k, 512 * (k + 1))
+            assert (found == x[512 * k : 512 * (k + 1)]).all()
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2 * 65536
+    assert most < 4 * 65536
+    assert pa.total_allocated_bytes() < 2 * 65536
+
+
+def test_many_shards_are_not_all_open(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    folder, x = many_shards(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (50, hard))  # of those that are opened from now on
+    try:
+        data = load(folder, stream=True)
+        assert len(data.train.x[:]) == len(x) - len(data.valid) - len(data.test)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_row_group_is_decoded_once_when_rows_are_read_in_order(tmp_path: Path, monkeypatch: Any) -> None:
+    folder, x = many_shards(tmp_path)
+    source, decoded = open_file(folder), []
+    numbers = parquet_module._numbers
+    monkeypatch.setattr(parquet_module, "_numbers", lambda *given: decoded.append(1) or numbers(*given))
+    for start in range(0, len(x), 300):
+        source.read(start, min(start + 300, len(x)))
+    assert len(decoded) == 120
+
+
+def test_a_shard_that_changed_meanwhile(tmp_path: Path) -> None:
+    source = open_file(parquet_shards(tmp_path))
+    source.read(0, 10)
+    pq.write_table(table_of(TABLE[:50]), tmp_path / "part-1.parquet")
+    with pytest.raises(DataError, match=r"rows in row group 0 of .*part-1.parquet; expected 33, as when it was opened"):
+        source.read(100, 110)
+    pq.write_table(table_of(TABLE[:33]), tmp_path / "part-1.parquet")
+    with pytest.raises(DataError, match=r"part-1.parquet, which pyarrow cannot read"):
+        source.read(180, 190)
+    (tmp_path / "part-2.parquet").unlink()
+    with pytest.raises(DataError, match=r"part-2.parquet, which pyarrow cannot read"):
+        source.read(200, 210)
 
 
 @pytest.mark.parametrize("dims", [(4,), (3, 1)])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -259,6 +262,59 @@ def test_weights_that_are_not_finite_are_an_error_and_not_a_table() -> None:
     assert math.isnan(held_out(model, binary(3), ELBO())["bound"])  # the training loop says where it happened
 
 
+class Counted:
+    """Rows that note how many are asked for at a time."""
+
+    def __init__(self, x: torch.Tensor) -> None:
+        self.x, self.shape, self.most = x, x.shape, 0
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, key: slice) -> torch.Tensor:
+        part = self.x[key]
+        self.most = max(self.most, len(part))
+        return part
+
+
+@pytest.mark.parametrize("call", [evaluate, log_likelihood])
+@pytest.mark.parametrize(("memory", "most"), [(20_000, 208), (1, 1), (2**28, 500)])
+def test_no_more_rows_are_looked_at_than_fit_into_the_budget(call: Any, memory: int, most: int) -> None:
+    x = Counted(binary(500).byte())
+    call(small(), x, samples=1, memory=memory)
+    assert x.most == most
+
+
+def test_statistics_over_examples_do_not_depend_on_the_chunks() -> None:
+    model, x = two_of_five().double(), torch.randn(300, 6)
+    with torch.no_grad():
+        model.posterior.net.net[0].bias[1] = 1e6  # squares minus squares would cancel
+    means = encode(model, x).numpy()
+    for memory in (2**28, 20_000, 1):
+        result = evaluate(model, x, samples=2, memory=memory)
+        np.testing.assert_allclose(result.variance_of_means, means.var(0, ddof=1), rtol=1e-7)
+        np.testing.assert_allclose(result.rate_per_dimension, np.square(means).mean(0) / 2, rtol=1e-7, atol=1e-12)
+
+
+def test_memory_does_not_grow_with_examples_times_dimensions() -> None:
+    """Codes and rates of 40 000 examples in 200 dimensions take 64 MB each in float64."""
+    pytest.importorskip("resource")
+    program = """
+        import resource
+        import torch
+        from elbox import DataSpec, recipes
+        from elbox.evaluate.bounds import bounds
+        model = recipes.vae(DataSpec((4,), "binary"), latent=200, hidden=(4,)).model
+        x = torch.ones(40_000, 4, dtype=torch.uint8)
+        bounds(model, x[:1000], samples=1, memory=1 << 22, precision="32")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        bounds(model, x, samples=1, memory=1 << 22, precision="32")
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    out = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
+    assert int(out.stdout) < 32 * 1024  # KiB
+
+
 def test_data_that_are_not_finite_or_impossible_are_an_error() -> None:
     model = recipes.vae(DataSpec((6,), "real"), latent=2, hidden=(4,)).model
     x = torch.randn(70, 6)
@@ -270,6 +326,8 @@ def test_data_that_are_not_finite_or_impossible_are_an_error() -> None:
         x[41, 2] = bad
         with pytest.raises(DataError, match=r"in row 41 that Bernoulli gives no probability"):
             evaluate(small(), x, samples=3)
+        with pytest.raises(DataError, match=r"in row 41 that Bernoulli gives no probability"):
+            evaluate(small(), x, samples=3, memory=500)
 
 
 @pytest.mark.parametrize(
