@@ -78,6 +78,8 @@ STEPS: dict[str, Callable[[], tuple[Step, Tensor]]] = {
     "ms-ssim": lambda: (step_of("recipes.ms_ssim_vae"), torch.rand(4, *IMAGE).round()),
     "norm of weights": lambda: (step_of("recipes.rae_l2"), torch.rand(4, *IMAGE).round()),
     "slope of the encoder": lambda: (step_of("recipes.contractive_ae"), torch.rand(4, *IMAGE).round()),
+    "maximum a posteriori": lambda: (step_of("recipes.map_vae"), torch.rand(4, *IMAGE).round()),
+    "random weights": lambda: (step_of("recipes.bayesian_vae"), torch.rand(4, *IMAGE).round()),
     "convolutions": lambda: (step_of("recipes.conv_vae"), torch.rand(4, *IMAGE).round()),
 }
 
