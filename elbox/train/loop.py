@@ -80,6 +80,7 @@ def train(
         wanted = _same_device(saved, wanted, world)
     device, why = device_name(wanted, world)
     with ExitStack() as stack:
+    step.train()  # what is counted and recorded is the step that trains, also of a model that was evaluated before
         stack.callback(observer.on_end)
         stack.enter_context(rng.scope(world.seed(settings.seed), torch.device(device)))
         choice = world.on_first(lambda: _choice(step, x, settings, device, why, saved, world.size))

@@ -182,8 +182,6 @@ class Session:
     def train(self, interrupts: Interrupts, stop_after: int | None) -> None:
         """Run until the end, an interruption, `stop_after` steps of the run, or no further improvement."""
         last = self.total if stop_after is None else min(stop_after, self.total)
-        self.step.train()
-        self.update.trained.train()
         while self.now.step < last and not self.now.stopped_early and not self._stopped(interrupts):
             self._advance()
             at_end = self.now.step % self.per_epoch == 0
