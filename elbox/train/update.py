@@ -197,7 +197,9 @@ class Update:
         """What the recorded step must be told anew each time: the optimiser's factors, and the average's decay."""
         decay = 0.0 if self.average is None else self.average.decay_at(self.steps)
         of_optimizer = factors(self.optimizer.param_groups[0], max(1, self.steps)) if self._whole else (0.0, 0.0, 0.0)
-        return torch.tensor([*of_optimizer, decay], dtype=self.parameters[0].dtype, device=x.device)
+        # Pinned, so that the copy waits for nothing; torch keeps the memory from others until the copy is done.
+        numbers = torch.tensor([*of_optimizer, decay], dtype=self.parameters[0].dtype, pin_memory=x.is_cuda)
+        return numbers.to(x.device, non_blocking=True)
 
     # State
 
