@@ -24,6 +24,7 @@ from __future__ import annotations
 
 __all__ = ["Choice", "choose", "connect", "device_name"]
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,7 @@ def device_name(wanted: str, world: World | None = None) -> tuple[str, str]:
     """
     cuda = torch.cuda.device_count()
     if world is not None and world.size > 1:
-        return _device_of(wanted, world, cuda)
+        return _device_of(wanted, world, [] if wanted == "cpu" else world.gather(_own_cuda(world)))
     if wanted == "auto":
         if cuda:
             return "cuda:0", "device cuda:0: found a CUDA device"
@@ -98,17 +99,23 @@ def device_name(wanted: str, world: World | None = None) -> tuple[str, str]:
     return wanted, f"device {wanted}: as asked"
 
 
-def _device_of(wanted: str, world: World, cuda: int) -> tuple[str, str]:
-    """The device of one of several processes."""
-    asked = f"{world.size} processes, {world.local_size} on this machine"
+def _own_cuda(world: World) -> str | None:
+    """Which CUDA device a process would take: it may see all of its machine, or be shown only its own, as by SLURM."""
+    cuda = torch.cuda.device_count()
+    return str(torch.cuda.get_device_properties(world.local_rank % cuda).uuid) if cuda else None
+
+
+def _device_of(wanted: str, world: World, taken: Sequence[str | None]) -> tuple[str, str]:
+    """The device of one of several processes, from what each of them would take."""
+    asked, cuda = f"{world.size} processes, {world.local_size} on this machine", len({*taken} - {None})
     if wanted == "cpu" or (wanted == "auto" and not cuda):
         return "cpu", f"device cpu: {asked}, with {torch.get_num_threads()} threads each"
-    if wanted not in ("auto", "cuda") or cuda < world.local_size:
+    if wanted not in ("auto", "cuda") or cuda < world.size:
         raise SettingError(
             f"got device={wanted!r} for {asked}, and {cuda} CUDA devices; expected a CUDA device for each, or the CPU; "
             "use device='cpu', or fewer processes"
         )
-    return f"cuda:{world.local_rank}", f"device cuda: {asked}, with a device each"
+    return f"cuda:{world.local_rank % torch.cuda.device_count()}", f"device cuda: {asked}, with a device each"
 
 
 def choose(settings: Training, device: str, why: str, cost: Cost, steps: int, *, robust: bool = True) -> Choice:

@@ -19,6 +19,7 @@ from elbox.train.cost import Cost, count
 from elbox.train.devices import choose, connect, device_name
 from elbox.train.optimizers import OPTIMIZERS, build
 from elbox.train.precision import evaluating, products
+from elbox.train.processes import World
 from tests.train.toys import ToyVAE, bits
 
 CPU = torch.device("cpu")
@@ -176,6 +177,26 @@ def test_failed_compilation_falls_back_or_is_an_error(monkeypatch):
     assert result.choice.reasons[-1] == "not compiled after all: compilation failed (linker not found)"
     with pytest.raises(SettingError, match=r"compilation failed \(linker not found\); leave compile out"):
         train(ToyVAE(), bits(), Training(epochs=1, batch_size=8, compile=True))
+
+
+def test_devices_of_several_processes(monkeypatch):
+    """By what each process sees: all devices of its machine, or only its own, as where SLURM hands them out."""
+
+    def devices(wanted, visible, taken, size=4, local_size=2):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: visible)
+        worlds = [World(rank, size, rank % local_size, local_size) for rank in range(size)]
+        return [d._device_of(wanted, world, taken)[0] for world in worlds]
+
+    assert devices("auto", 2, ["A", "B", "C", "D"]) == ["cuda:0", "cuda:1"] * 2
+    assert devices("auto", 1, ["A", "B", "C", "D"]) == ["cuda:0"] * 4
+    assert devices("cuda", 8, ["A", "B"], size=2) == ["cuda:0", "cuda:1"]
+    assert devices("auto", 0, [None] * 4) == ["cpu"] * 4
+    assert devices("cpu", 2, []) == ["cpu"] * 4
+    for taken in (["A", "A", "B", "B"], ["A", "B", None, None]):  # one for two processes; a machine without
+        with pytest.raises(SettingError, match=r"for 4 processes, 2 on this machine, and 2 CUDA devices"):
+            devices("auto", 1, taken)
+    with pytest.raises(SettingError, match="0 CUDA devices"):
+        devices("cuda", 0, [None] * 4)
 
 
 def test_devices():
