@@ -13,7 +13,7 @@ __all__ = ["FORMAT", "HeldOut", "Session", "TrainResult"]
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
 import torch
@@ -23,7 +23,7 @@ from elbox.errors import NonFiniteError, RunError, SettingError
 from elbox.train import rng
 from elbox.train.batches import batches
 from elbox.train.checkpoint import Checkpoint, Checkpoints, Metrics
-from elbox.train.devices import Choice, connect
+from elbox.train.devices import Choice, connect, uncompiled
 from elbox.train.logs import Logs
 from elbox.train.precision import evaluating
 from elbox.train.processes import Lost, World
@@ -173,9 +173,9 @@ class Session:
             first = str(error).strip().partition("\n")[0]
             if self.settings.compile:
                 raise SettingError(f"got compile=True, but compilation failed ({first}); leave compile out") from error
-            reason = f"not compiled after all: compilation failed ({first})"
-            why = tuple(reason if "compiled" in old else old for old in self.choice.reasons)
-            self.choice = replace(self.choice, compile=False, reasons=why)
+            self.choice = uncompiled(self.choice, f"compilation failed ({first})")
+            if self.choice.precision == "32":
+                torch.set_float32_matmul_precision("highest")  # as it will be where this run goes on
 
     # The loop
 
