@@ -167,8 +167,9 @@ class Session:
         )
 
     def _compile(self) -> None:
+        x = self.batches.at(self.now.step)  # any would do; this one is the next, which streamed data read anyway
         try:
-            self.update.compile(self.batches.at(0), self.total)
+            self.update.compile(x, self.total)
         except Exception as error:  # whatever the compiler stumbles over, the step itself has run already
             first = str(error).strip().partition("\n")[0]
             if self.settings.compile:
