@@ -256,7 +256,6 @@ class Session:
 
     def _evaluate(self, epoch: int) -> None:
         self._check_finite()
-        self.world.equalise(list(self.step.buffers()))  # statistics of batches, each process having seen its own
         with self.update.to_evaluate():
             values = self._held_out()
             if math.isnan(values["bound"]):
@@ -300,11 +299,12 @@ class Session:
         if self.store is None:
             return
         self._check_finite()
-        self.world.equalise(list(self.step.buffers()))
         tensors = self.update.tensors()
         tensors |= {f"best/{name}": t for name, t in self.best.items()}
-        for rank, generators in enumerate(self.world.gather(rng.capture(self.device))):
-            tensors |= {f"{_noise_of(rank)}/{name}": t for name, t in generators.items()}
+        own = self.world.gather((rng.capture(self.device), self.update.buffers()))
+        for rank, (generators, buffers) in enumerate(own):
+            tensors |= {f"{_of('rng', rank)}/{name}": t for name, t in generators.items()}
+            tensors |= {f"{_of('model', rank)}/{name}": t for name, t in buffers.items()}
         tensors["logs"] = self.logs.rows
         self._write(lambda: self._write_checkpoint(tensors))
         self.saved_at = self.now.step
@@ -354,8 +354,11 @@ class Session:
             self.observer.on_message(
                 f"going on on {self.choice.device} a run of {state['choice']['device']}: rounding will differ"
             )
-        self.update.load({name: saved.group(name) for name in ("model", "ema", "optimizer")}, state["scaler"])
+        groups = {name: saved.group(name) for name in ("model", "ema", "optimizer")}
         before = state["choice"].get("processes", 1)
+        if before == self.world.size:
+            groups["model"] |= saved.group(_of("model", self.world.rank))
+        self.update.load(groups, state["scaler"])
         if before != self.world.size:
             self.observer.on_message(
                 f"going on in {_processes(self.world.size)} with a run of {_processes(before)}: "
@@ -363,7 +366,7 @@ class Session:
             )
             rng.seed_all(self.world.seed(self.settings.seed, state["step"]))
         else:
-            rng.restore(saved.group(_noise_of(self.world.rank)), self.device)
+            rng.restore(saved.group(_of("rng", self.world.rank)), self.device)
         self.now = _Position(**{field.name: state[field.name] for field in fields(_Position)})
         self.best = saved.group("best")
         self.logs.names, self.logs.rows = tuple(state["log_names"]), saved.tensors["logs"]
@@ -374,6 +377,6 @@ def _processes(number: int) -> str:
     return f"{number} process{'' if number == 1 else 'es'}"
 
 
-def _noise_of(rank: int) -> str:
-    """The group of a process's generators in a checkpoint."""
-    return "rng" if rank == 0 else f"rng{rank}"
+def _of(group: str, rank: int) -> str:
+    """The group of what is a process's own in a checkpoint: its generators (rng), or its buffers (model)."""
+    return group if rank == 0 else f"{group}{rank}"

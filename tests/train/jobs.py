@@ -108,6 +108,29 @@ def stopped_and_resumed(folder: Path) -> None:
                 run(folder / strategy / name, changes, ToyVAE(), stop_after=stop, resume=again)
 
 
+class Steered(Quiet):
+    """What it remembers of the batches of this process decides what it does with the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Any:
+        loss, logs = super().forward(x)
+        if self.training:
+            self.seen.lerp_(x.to(self.seen.dtype).mean(), 0.5)
+        return loss * (1 + self.seen), logs
+
+
+def steered(folder: Path) -> None:
+    """A run that is saved often, or once, or stopped and resumed, with fewer evaluations than epochs."""
+    changes = {"devices": 2, "evaluations": 1}
+    run(folder / "often", changes, Steered())
+    run(folder / "once", changes | {"checkpoint_seconds": 1e6}, Steered())
+    run(folder / "halves", changes, Steered(), stop_after=13)
+    run(folder / "halves", changes, Steered(), resume=True)
+
+
 def indivisible(folder: Path) -> None:
     """A batch that two processes cannot share."""
     run(folder, {"batch_size": 7, "devices": 2})
@@ -176,3 +199,4 @@ def several_things(folder: Path) -> None:
     stopped_and_resumed(folder)
     evaluations(folder)
     noise_and_files(folder)
+    steered(folder / "steered")

@@ -93,6 +93,16 @@ def test_two_halves_in_two_processes_make_a_whole(recorded, strategy):
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_one_process_goes_on_with_a_run_of_two_and_says_so(recorded, strategy):
+@pytest.mark.parametrize("how", ["once", "halves"])
+def test_what_each_process_remembers_depends_neither_on_the_clock_nor_on_a_resume(recorded, how):
+    """Buffers that differ between processes steer them; they are made equal at evaluations only."""
+    folder = recorded / "steered"
+    assert_same_run(folder / "often", folder / how)
+    assert rows(folder / "often")[-1]["bound"] == rows(folder / how)[-1]["bound"]
+    saved = read_tensors(Checkpoints(folder / "often" / "checkpoints").paths()[0])[0]  # before the evaluation
+    assert saved["model/seen"] != saved["model1/seen"]
+
+
     observer, recorded, changes = Silent(), recorded / strategy, {"strategy": strategy, "ema": 0.9}
     result = jobs.run(recorded / "half", changes, ToyVAE(), resume=True, observer=observer)
     assert (result.steps, result.interrupted, result.choice.processes) == (24, False, 1)
