@@ -31,8 +31,10 @@ from elbox.errors import ElboxError, IncompatibleError, RunError
 from elbox.evaluate import Evaluation, MeanSE, encode, held_out, refit
 from elbox.evaluate import evaluate as evaluate_model
 from elbox.evaluate.bounds import bounds
+from elbox.evaluate.chunks import MEMORY
 from elbox.evaluate.decomposition import decomposed
 from elbox.evaluate.result import ACTIVE
+from elbox.evaluate.scope import Examples
 from elbox.likelihoods.base import Likelihood
 from elbox.model import VAE
 from elbox.priors import FittedMixture
@@ -310,26 +312,24 @@ def _weighted(parts: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
     return {name: sum(n * means[name] for n, means in parts) / rows for name in parts[0][1]}
 
 
-def _evaluate(model: VAE, x: torch.Tensor, *, seed: int, **options: Any) -> Evaluation:
+def _evaluate(
+    model: VAE, x: Examples, *, seed: int, memory: int = MEMORY, c: torch.Tensor | None = None, **options: Any
+) -> Evaluation:
     """`elbox.evaluate`, of which each process of the run measures its share of the rows."""
     world = join(Training())
     if world.size == 1 or len(x) < 2 * world.size:
-        return evaluate_model(model, x, seed=seed, **options)
-    own, c = world.share(x), options.pop("c", None)
-    own_c = c if c is None else world.share(c)
-    part = bounds(model, own, seed=world.seed(seed), c=own_c, **options)
-    parts = world.gather((part, encode(model, own, c=own_c).double().mean(0).numpy()))
+        return evaluate_model(model, x, seed=seed, memory=memory, c=c, **options)
+    own, own_c = world.share(x), None if c is None else world.share(c)
+    part = bounds(model, own, seed=world.seed(seed), memory=memory, c=own_c, **options)
+    parts = world.gather((part, encode(model, own, c=own_c, memory=memory).double().mean(0).numpy()))
     merged = replace(_merged([part for part, _ in parts], [centre for _, centre in parts]), seed=seed)
-    return decomposed(merged, model, x, seed=seed, c=c)  # of all examples together: each process finds the same
+    return decomposed(merged, model, x, seed=seed, memory=memory, c=c)  # of all together: each process finds the same
 
 
 def _merged(parts: list[Evaluation], centres: list[np.ndarray]) -> Evaluation:
-    """The evaluation of all rows 0 … N − 1, of which part r has r, r + w, …, and the mean code centres[r] [D]."""
+    """The evaluation of all rows, of which each part has some, in order, and the mean code centres[r] [D]."""
     first, rows = parts[0], np.array([part.n for part in parts])
-    values = {name: np.empty(rows.sum()) for name in first.per_example}
-    for rank, part in enumerate(parts):
-        for name, value in part.per_example.items():
-            values[name][rank :: len(parts)] = value
+    values = {name: np.concatenate([part.per_example[name] for part in parts]) for name in first.per_example}
     rates = np.array([part.rate_per_dimension for part in parts])
     within, between = np.array([part.variance_of_means for part in parts]), np.array(centres)
     variance = (rows - 1) @ within + rows @ (between - rows @ between / rows.sum()) ** 2 if within.size else np.empty(0)

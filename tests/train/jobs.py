@@ -200,3 +200,7 @@ def several_things(folder: Path) -> None:
     evaluations(folder)
     noise_and_files(folder)
     steered(folder / "steered")
+    found["in small chunks"] = run.evaluate(samples=20, precision="32", memory=1 << 16)
+    streamed = elbox.load(folder / "x.npy", levels=17, stream=True)
+    run = elbox.Run(recipe, _info(recipe, streamed, Training()), [], data=streamed)
+    found["streamed"] = run.evaluate(split="train", samples=2, precision="32")

@@ -71,6 +71,7 @@ def test_recorded_steps_of_two_processes_give_those_of_one(tmp_path):
 def recorded(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("found")
     launch(jobs.several_things, {"folder": folder}, TWO)
+    np.save(folder / "x.npy", np.random.default_rng(0).integers(0, 17, (300, 8, 8)).astype(np.uint8))
     jobs.evaluations(folder, "alone")
     return folder
 
@@ -134,6 +135,31 @@ def test_evaluation_and_codes_are_shared_out(recorded):
 
 
 def test_held_out_means_are_weighted_by_rows():
+def test_options_of_an_evaluation_reach_all_of_it(recorded):
+    """The size of chunks decides which noise the codes get over which the posterior is aggregated."""
+    alone, shared = (torch.load(recorded / f"{name}.pt", weights_only=False) for name in ("alone", "shared"))
+    one, two = alone["in small chunks"], shared["in small chunks"]
+    assert one.total_correlation != alone["evaluation"].total_correlation
+    assert one.total_correlation.mean == pytest.approx(two.total_correlation.mean, abs=1e-9)
+
+
+def test_an_evaluation_of_streamed_rows_is_shared_out(recorded):
+    one, two = (torch.load(recorded / f"{name}.pt", weights_only=False)["streamed"] for name in ("alone", "shared"))
+    assert one.n == two.n == 240
+    np.testing.assert_allclose(one.per_example["rate"], two.per_example["rate"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 11])
+def test_shares_of_rows_are_neighbours_and_make_up_the_whole(n):
+    x = torch.arange(n)
+    shares = [World(rank, 3).share(x) for rank in range(3)]
+    if n < 3:
+        assert all(torch.equal(share, x) for share in shares)
+    else:
+        assert torch.equal(torch.cat(shares), x)
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
     from elbox.runs import _weighted
 
     assert _weighted([(3, {"bound": -1.0}), (1, {"bound": -5.0})]) == {"bound": -2.0}
