@@ -183,7 +183,7 @@ def fit(
     """
     training, recipe = training or Training(), copy.deepcopy(recipe)
     world = join(training)
-    check(training, len(data.train.x))
+    check(training, data.train.x)
     _check_fit(recipe, data)
     info = _info(recipe, data, training)
     folder = Path(out) if out is not None else None

@@ -17,6 +17,7 @@ from elbox import data as data_package
 from elbox import runs
 from elbox.cli.output import print_json, print_table, say
 from elbox.cli.settings import split
+from elbox.cli.shared import fit_in
 from elbox.errors import RunError
 from elbox.evaluate import Evaluation
 from elbox.recipes.base import named
@@ -88,7 +89,8 @@ def fit(
         return launch(fit, given | {"out": out or _fresh(folder)}, training, out or _fresh(folder))
     world = join(training)
     target = world.on_first(lambda: out or _fresh(folder))
-    loaded = data_package.load(data, data_dir=data_dir, binarise=binarise, **of_data)  # one split for all seeds
+    # One split for all seeds, and one for all processes.
+    loaded = data_package.load(data, data_dir=data_dir, binarise=binarise, fits=fit_in(world), **of_data)
     model = make(loaded.spec, seed=seed, **of_recipe)
     silent = quiet or as_json or not world.first
     say(loaded.describe(), quiet=silent)

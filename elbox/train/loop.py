@@ -68,9 +68,10 @@ def train(
     settings, observer = settings or Training(), observer or Silent()
     if settings.patience is not None and held_out is None:
         raise SettingError("got patience without a held-out evaluation; expected data to evaluate on, or no patience")
+    world = join(settings)
+    _check_alike(x, world)
     if not len(x):
         raise SettingError("got no training examples; expected at least one")
-    world = join(settings)
     observer = observer if world.first else Silent()
     store = Checkpoints(folder / "checkpoints") if folder else None
     saved = world.on_first(lambda: _begin(store, observer.on_message, resume=resume))
@@ -104,15 +105,26 @@ def train(
         return session.finish()
 
 
-def check(settings: Training, examples: int) -> None:
+def check(settings: Training, x: Tensor | Examples) -> None:
     """Refuse settings that cannot be met here, before anything is written.
 
     Raises:
-        SettingError: if the device is not there, or the processes cannot share a batch evenly.
+        SettingError: if the device is not there, or the processes cannot share a batch evenly or have different data.
     """
     world = join(settings)
+    _check_alike(x, world)
     device_name(settings.device, world)
-    check_part(min(settings.batch_size, examples), (world.rank, world.size))
+    check_part(min(settings.batch_size, len(x)), (world.rank, world.size))
+
+
+def _check_alike(x: Tensor | Examples, world: World) -> None:
+    """Refuse data of which each process has loaded others."""
+    found = world.gather(f"{len(x)} {'in memory' if isinstance(x, Tensor) else 'streamed'}")
+    if len(set(found)) > 1:
+        raise SettingError(
+            f"got other training examples in one process than in another ({', '.join(found)}); expected the same in "
+            "all; load them with the same arguments, and with stream=True or stream=False, in every process"
+        )
 
 
 def _begin(store: Checkpoints | None, warn: Callable[[str], None], *, resume: bool) -> Checkpoint | None:
