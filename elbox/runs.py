@@ -42,6 +42,7 @@ from elbox.recipes import Recipe
 from elbox.spec import DataSpec
 from elbox.train import Training, TrainResult, checkpoint, train
 from elbox.train.loop import check
+from elbox.train.precision import no_denormals
 from elbox.train.processes import join
 from elbox.train.step import Step
 
@@ -181,15 +182,17 @@ def fit(
         >>> [row["split"] for row in run.metrics]
         ['train', 'held_out', 'train', 'held_out']
     """
-    training, recipe = training or Training(), copy.deepcopy(recipe)
+    training = training or Training()
     world = join(training)
     check(training, data.train.x)
-    _check_fit(recipe, data)
-    info = _info(recipe, data, training)
-    folder = Path(out) if out is not None else None
-    if folder is not None:
-        world.on_first(lambda: _write_beginning(folder, info, data))
-    return _train(recipe, data, training, info, folder, observer, resuming=False)
+    with no_denormals():  # threads inherit it from the first operation that starts them
+        recipe = copy.deepcopy(recipe)
+        _check_fit(recipe, data)
+        info = _info(recipe, data, training)
+        folder = Path(out) if out is not None else None
+        if folder is not None:
+            world.on_first(lambda: _write_beginning(folder, info, data))
+        return _train(recipe, data, training, info, folder, observer, resuming=False)
 
 
 def resume(
@@ -226,7 +229,8 @@ def resume(
     join(training)
     recipe = _recipe(info, allow)
     data = data or data_package.reload(info["data"], data_dir=data_dir)
-    return _train(recipe, data, training, info, folder, observer, resuming=True)
+    with no_denormals():
+        return _train(recipe, data, training, info, folder, observer, resuming=True)
 
 
 def load_run(folder: str | Path, *, data_dir: Any = None, allow: tuple[type, ...] = ()) -> Run:

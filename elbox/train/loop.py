@@ -80,16 +80,16 @@ def train(
         _check_same_run(saved, settings, len(x))
         wanted = _same_device(saved, wanted, world)
     device, why = device_name(wanted, world)
-    with ExitStack() as stack:
     step.train()  # what is counted and recorded is the step that trains, also of a model that was evaluated before
+    with ExitStack() as stack:
         stack.callback(observer.on_end)
         stack.enter_context(rng.scope(world.seed(settings.seed), torch.device(device)))
+        stack.enter_context(no_denormals())  # before the first operation that starts threads
         choice = world.on_first(lambda: _choice(step, x, settings, device, why, saved, world.size))
         if (choice.device, choice.processes) != (device, world.size):
             choice = replace(choice, device=device, processes=world.size, reasons=(why, *choice.reasons[1:]))
         stack.enter_context(products(choice.precision))
         stack.enter_context(threads(choice.threads))
-        stack.enter_context(no_denormals())
         metrics = Metrics(folder / "metrics.jsonl" if folder and world.first else None)
         session = Session(
             step, x, settings, choice,
