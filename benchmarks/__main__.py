@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.workloads import TRAINING, binary_images
+from elbox.train import Training
 
 LETTERS = "ABCDEF"
 
@@ -126,11 +127,11 @@ def _arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--set", nargs="*", action="extend", default=[], metavar="NAME=VALUE", help="as those of elbox fit"
     )
     run.add_argument("--epochs", type=int, required=True)
-    run.add_argument("--batch-size", type=int, default=128)
-    run.add_argument("--lr", type=float, default=1e-3)
-    run.add_argument("--optimizer", default="adam")
-    run.add_argument("--precision", default="auto")
-    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--batch-size", type=int, default=Training.batch_size)
+    run.add_argument("--lr", type=float, default=Training.lr)
+    run.add_argument("--optimizer", default=Training.optimizer)
+    run.add_argument("--precision", default=Training.precision)
+    run.add_argument("--seed", type=int, default=Training.seed)
     run.add_argument("--data", default="mnist")
     run.add_argument("--samples", type=int, default=5000)
     run.add_argument("--images", type=int, help="test images of the NLL; default: all")

@@ -28,11 +28,13 @@ import torch
 from elbox import data as data_package
 from elbox.data import Data
 from elbox.errors import ElboxError, IncompatibleError, RunError
-from elbox.evaluate import Evaluation, MeanSE, encode, held_out, refit
+from elbox.evaluate import Evaluation, MeanSE, held_out, refit
 from elbox.evaluate import evaluate as evaluate_model
 from elbox.evaluate.bounds import bounds
+from elbox.evaluate.chunks import MEMORY
 from elbox.evaluate.decomposition import decomposed
 from elbox.evaluate.result import ACTIVE
+from elbox.evaluate.scope import Examples
 from elbox.likelihoods.base import Likelihood
 from elbox.model import VAE
 from elbox.priors import FittedMixture
@@ -40,6 +42,7 @@ from elbox.recipes import Recipe
 from elbox.spec import DataSpec
 from elbox.train import Training, TrainResult, checkpoint, train
 from elbox.train.loop import check
+from elbox.train.precision import no_denormals
 from elbox.train.processes import join
 from elbox.train.step import Step
 
@@ -179,15 +182,17 @@ def fit(
         >>> [row["split"] for row in run.metrics]
         ['train', 'held_out', 'train', 'held_out']
     """
-    training, recipe = training or Training(), copy.deepcopy(recipe)
+    training = training or Training()
     world = join(training)
-    check(training, len(data.train.x))
-    _check_fit(recipe, data)
-    info = _info(recipe, data, training)
-    folder = Path(out) if out is not None else None
-    if folder is not None:
-        world.on_first(lambda: _write_beginning(folder, info, data))
-    return _train(recipe, data, training, info, folder, observer, resuming=False)
+    check(training, data.train.x)
+    with no_denormals():  # threads inherit it from the first operation that starts them
+        recipe = copy.deepcopy(recipe)
+        _check_fit(recipe, data)
+        info = _info(recipe, data, training)
+        folder = Path(out) if out is not None else None
+        if folder is not None:
+            world.on_first(lambda: _write_beginning(folder, info, data))
+        return _train(recipe, data, training, info, folder, observer, resuming=False)
 
 
 def resume(
@@ -224,7 +229,8 @@ def resume(
     join(training)
     recipe = _recipe(info, allow)
     data = data or data_package.reload(info["data"], data_dir=data_dir)
-    return _train(recipe, data, training, info, folder, observer, resuming=True)
+    with no_denormals():
+        return _train(recipe, data, training, info, folder, observer, resuming=True)
 
 
 def load_run(folder: str | Path, *, data_dir: Any = None, allow: tuple[type, ...] = ()) -> Run:
@@ -310,36 +316,34 @@ def _weighted(parts: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
     return {name: sum(n * means[name] for n, means in parts) / rows for name in parts[0][1]}
 
 
-def _evaluate(model: VAE, x: torch.Tensor, *, seed: int, **options: Any) -> Evaluation:
+def _evaluate(
+    model: VAE, x: Examples, *, seed: int, memory: int = MEMORY, c: torch.Tensor | None = None, **options: Any
+) -> Evaluation:
     """`elbox.evaluate`, of which each process of the run measures its share of the rows."""
     world = join(Training())
     if world.size == 1 or len(x) < 2 * world.size:
-        return evaluate_model(model, x, seed=seed, **options)
-    own, c = world.share(x), options.pop("c", None)
-    own_c = c if c is None else world.share(c)
-    part = bounds(model, own, seed=world.seed(seed), c=own_c, **options)
-    parts = world.gather((part, encode(model, own, c=own_c).double().mean(0).numpy()))
-    merged = replace(_merged([part for part, _ in parts], [centre for _, centre in parts]), seed=seed)
-    return decomposed(merged, model, x, seed=seed, c=c)  # of all examples together: each process finds the same
+        return evaluate_model(model, x, seed=seed, memory=memory, c=c, **options)
+    own, own_c = world.share(x), None if c is None else world.share(c)
+    part = bounds(model, own, seed=world.seed(seed), memory=memory, c=own_c, **options)
+    merged = replace(_merged(world.gather(part)), seed=seed)
+    return decomposed(merged, model, x, seed=seed, memory=memory, c=c)  # of all together: each process finds the same
 
 
-def _merged(parts: list[Evaluation], centres: list[np.ndarray]) -> Evaluation:
-    """The evaluation of all rows 0 … N − 1, of which part r has r, r + w, …, and the mean code centres[r] [D]."""
+def _merged(parts: list[Evaluation]) -> Evaluation:
+    """The evaluation of all rows, of which each part has some, in order."""
     first, rows = parts[0], np.array([part.n for part in parts])
-    values = {name: np.empty(rows.sum()) for name in first.per_example}
-    for rank, part in enumerate(parts):
-        for name, value in part.per_example.items():
-            values[name][rank :: len(parts)] = value
+    values = {name: np.concatenate([part.per_example[name] for part in parts]) for name in first.per_example}
     rates = np.array([part.rate_per_dimension for part in parts])
-    within, between = np.array([part.variance_of_means for part in parts]), np.array(centres)
-    variance = (rows - 1) @ within + rows @ (between - rows @ between / rows.sum()) ** 2 if within.size else np.empty(0)
-    variance = variance / (rows.sum() - 1)
+    within, centres = (np.array([getattr(p, f"{n}_of_means") for p in parts]) for n in ("variance", "mean"))
+    centre = rows @ centres / rows.sum()
+    variance = ((rows - 1) @ within + rows @ (centres - centre) ** 2) / (rows.sum() - 1)
     means: dict[str, Any] = {name: MeanSE.of(value) for name, value in values.items()}
     return replace(
         first,
         n=int(rows.sum()),
         **means,
         rate_per_dimension=tuple((rows @ rates / rows.sum()).tolist()),
+        mean_of_means=tuple(centre.tolist()),
         variance_of_means=tuple(variance.tolist()),
         active_units=None if first.active_units is None else int((variance > ACTIVE).sum()),
         closed_form=all(part.closed_form for part in parts),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import elbox
 from elbox.errors import SettingError
-from elbox.record import record, trace
+from elbox.record import missing_compiler, record, trace
 from elbox.train import Training, train
 from elbox.train.devices import Choice, connect
 from elbox.train.step import Step
@@ -129,6 +129,40 @@ def test_buffers_and_unused_parameters(uncompiled: None) -> None:
         same(eager, {name: t for name, t in recorded.items() if name not in states})
         assert all(not recorded[name].any() for name in states if "exp_avg" in name)  # of the unused parameter
         assert eager["model/norm.num_batches_tracked"] == 3
+
+
+class Counts(ToyVAE):
+    """Counts the steps that were taken in training mode, as batch normalisation does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("taken", torch.zeros(()))
+        self.modes: list[bool] = []
+
+    def forward(self, x: Tensor) -> Any:
+        self.modes.append(self.training)
+        if self.training:
+            self.taken.add_(1)
+        return super().forward(x)
+
+
+def trained_after_evaluation() -> None:
+    step = Counts().eval()  # as the model of a run is, which is to go on
+    assert train(step, bits(), Training(epochs=2, batch_size=8, compile=True)).choice.compile
+    assert step.taken == 16
+    assert set(step.modes) == {True}
+
+
+def test_a_model_that_was_evaluated_is_recorded_as_it_trains(uncompiled: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elbox.train.devices.missing_compiler", lambda device: None)
+    trained_after_evaluation()
+
+
+@pytest.mark.slow
+def test_a_model_that_was_evaluated_is_compiled_as_it_trains() -> None:
+    if missing_compiler("cpu"):
+        pytest.skip(str(missing_compiler("cpu")))
+    trained_after_evaluation()
 
 
 def test_recording_leaves_no_trace(uncompiled: None) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from elbox.cli.evaluate import RunFolder, Samples, Seed
 from elbox.cli.fit import DataDir
 from elbox.cli.output import ARRAYS, Add, check_target, say, write_array, writing
-from elbox.cli.shared import Device, Devices, Precision, opened, together
+from elbox.cli.shared import Device, Devices, Precision, fit_in, opened, together
 from elbox.data import Protocol, Rows, open_examples
 from elbox.data.files import read_file
 from elbox.errors import DataError, RunError
@@ -52,7 +52,7 @@ def encode(
     if world is None:
         return
     loaded = opened(run, data_dir, device, world)
-    x = _examples_for(out, loaded, new)
+    x = _examples_for(out, loaded, new, world)
     with _writing(world, out, len(x), "z") as add:
         for _, rows in parts(x, whole=out.suffix.lower() == ".npz"):
             codes = world.over_rows(partial(encode_rows, loaded.model), rows)
@@ -106,7 +106,7 @@ def score(
     if world is None:
         return
     loaded = opened(run, data_dir, device, world)
-    x, total = _examples_for(out, loaded, new), 0.0
+    x, total = _examples_for(out, loaded, new, world), 0.0
     with _writing(world, out, len(x), "log_likelihood") as add:
         for i, rows in parts(x, whole=isinstance(x, Tensor)):
             noise = world.seed(seed_of(seed, i))
@@ -118,14 +118,15 @@ def score(
     say(text, quiet=not world.first)
 
 
-def examples(run: Run, new: str | None) -> Any:
+def examples(run: Run, new: str | None, world: World) -> Any:
     """The run's test split, or new data checked against the run's data and binarised by its protocol: rows [N, *event],
     bytes or float32, a tensor if they fit into memory, else `elbox.data.Rows`, of which slices are tensors.
     """
     if new is None:
         return run.data.stored("test")
     protocol = Protocol.from_json(run.info["data"]["protocol"])
-    return open_examples(new, run.spec, protocol=protocol, columns=run.info["columns"])
+    columns = run.info["columns"]
+    return open_examples(new, run.spec, protocol=protocol, columns=columns, fits=fit_in(world))
 
 
 def parts(x: Tensor | Rows, *, whole: bool) -> Iterator[tuple[int, Tensor]]:
@@ -140,9 +141,9 @@ def seed_of(seed: int, part: int) -> int:
     return seed if part == 0 else int(np.random.SeedSequence((seed, part)).generate_state(1)[0])
 
 
-def _examples_for(out: Path, run: Run, new: str | None) -> Any:
+def _examples_for(out: Path, run: Run, new: str | None, world: World) -> Any:
     """Examples; refuses an output that cannot be written in parts if they come in parts."""
-    x = examples(run, new)
+    x = examples(run, new, world)
     if not isinstance(x, Tensor) and out.suffix.lower() == ".npz":
         raise RunError(
             f"got --out {out} for {len(x)} rows that do not fit into memory; expected .npy, .csv or .parquet, which "

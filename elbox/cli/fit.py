@@ -17,6 +17,7 @@ from elbox import data as data_package
 from elbox import runs
 from elbox.cli.output import print_json, print_table, say
 from elbox.cli.settings import split
+from elbox.cli.shared import fit_in
 from elbox.errors import RunError
 from elbox.evaluate import Evaluation
 from elbox.recipes.base import named
@@ -43,23 +44,27 @@ def fit(
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training data; default: about 5000 steps.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 128,
-    lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
-    optimizer: Annotated[str, typer.Option(help="adam, adamw, adamax, adagrad or sgd.")] = "adam",
-    seed: Annotated[int, typer.Option(help="Seed of weights, batches and samples; splits stay.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    ] = Training.epochs,
+    batch_size: Annotated[int, typer.Option(help="Examples a step.")] = Training.batch_size,
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = Training.lr,
+    optimizer: Annotated[str, typer.Option(help="adam, adamw, adamax, adagrad or sgd.")] = Training.optimizer,
+    seed: Annotated[int, typer.Option(help="Seed of weights, batches and samples; splits stay.")] = Training.seed,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = Training.device,
     devices: Annotated[
         str, typer.Option(help="Processes that share each batch, with a device each; or a name, as --device.")
-    ] = "1",
-    nodes: Annotated[int, typer.Option(help="Machines with so many processes each.")] = 1,
-    strategy: Annotated[str, typer.Option(help="auto, ddp or fsdp: how several processes share the work.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, 32, tf32, bf16, 16 or 64.")] = "auto",
+    ] = str(Training.devices),
+    nodes: Annotated[int, typer.Option(help="Machines with so many processes each.")] = Training.nodes,
+    strategy: Annotated[
+        str, typer.Option(help="auto, ddp or fsdp: how several processes share the work.")
+    ] = Training.strategy,
+    precision: Annotated[str, typer.Option(help="auto, 32, tf32, bf16, 16 or 64.")] = Training.precision,
     compile: Annotated[
         bool | None,
         typer.Option("--compile/--no-compile", help="Compile the step; default: if the run is long enough."),
-    ] = None,
-    patience: Annotated[int | None, typer.Option(help="Stop after so many evaluations without improvement.")] = None,
+    ] = Training.compile,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many evaluations without improvement.")
+    ] = Training.patience,
     binarise: Annotated[str | None, typer.Option(help="static, dynamic or threshold, for grey levels.")] = None,
     data_dir: DataDir = None,
     quiet: Quiet = False,
@@ -84,7 +89,8 @@ def fit(
         return launch(fit, given | {"out": out or _fresh(folder)}, training, out or _fresh(folder))
     world = join(training)
     target = world.on_first(lambda: out or _fresh(folder))
-    loaded = data_package.load(data, data_dir=data_dir, binarise=binarise, **of_data)  # one split for all seeds
+    # One split for all seeds, and one for all processes.
+    loaded = data_package.load(data, data_dir=data_dir, binarise=binarise, fits=fit_in(world), **of_data)
     model = make(loaded.spec, seed=seed, **of_recipe)
     silent = quiet or as_json or not world.first
     say(loaded.describe(), quiet=silent)

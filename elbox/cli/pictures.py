@@ -16,6 +16,7 @@ from elbox.cli.fit import DataDir
 from elbox.cli.output import say, write_images
 from elbox.evaluate import interpolate as walk
 from elbox.runs import Run, load_run
+from elbox.train.processes import World
 
 Out = Annotated[
     Path | None,
@@ -48,7 +49,7 @@ def reconstruct(run: RunFolder, new: NewData = None, n: Count = 16, out: Out = N
     Example: `elbox reconstruct runs/demo --out reconstructions.png`
     """
     loaded = load_run(run, data_dir=data_dir)
-    x = examples(loaded, new)[:n].float()
+    x = examples(loaded, new, World())[:n].float()
     with torch.no_grad():
         pairs = torch.stack([x, loaded.model.reconstruct(x)], 1)
     _write(loaded, out, "reconstructions", pairs.flatten(0, 1), columns=8)

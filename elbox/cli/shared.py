@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Device", "Devices", "Precision", "opened", "together"]
+__all__ = ["Device", "Devices", "Precision", "fit_in", "opened", "together"]
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from elbox.data.memory import fits
 from elbox.runs import Run, load_run
 from elbox.train import Training
 from elbox.train.devices import device_name
@@ -46,3 +47,8 @@ def opened(run: Path, data_dir: Path | None, device: str, world: World) -> Run:
     loaded = load_run(run, data_dir=data_dir)
     loaded.model.to(device_name(device, world)[0])
     return loaded
+
+
+def fit_in(world: World) -> Callable[[int], bool]:
+    """Whether so many bytes fit into memory once for each process of a machine, as all processes find together."""
+    return lambda need: not world.any(not fits(need * world.local_size))

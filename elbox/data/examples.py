@@ -71,6 +71,7 @@ def open_examples(
     protocol: Protocol | None = None,
     columns: Sequence[str] = (),
     stream: bool | None = None,
+    fits: Callable[[int], bool] = fits,
 ) -> Tensor | Rows:
     """Rows that fit a spec, as `as_examples`, from a file or a folder that may be larger than memory.
 
@@ -80,6 +81,7 @@ def open_examples(
         protocol: `Data.binarisation` of the training data.
         columns: `Data.columns` of the training data.
         stream: Stream the rows, or do not; None streams what does not fit into memory.
+        fits: Whether so many bytes fit into memory; processes that load the same data must agree about it.
 
     Returns:
         A tensor as `as_examples` returns; or, if the rows are streamed, `Rows`, of which slices are such tensors. They

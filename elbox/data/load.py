@@ -6,7 +6,7 @@ __all__ = ["from_array", "load", "reload"]
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ def load(
     kind: str | None = None,
     levels: int | None = None,
     stream: bool | None = None,
+    fits: Callable[[int], bool] = fits,
 ) -> Data:
     """Data by catalogue name, or from the user's own file or folder of images.
 
@@ -58,6 +59,7 @@ def load(
         kind: Kind of values (see `DataSpec`) instead of the inferred one.
         levels: Number of levels, instead of the inferred number.
         stream: Stream the data, or do not; None streams what does not fit into memory.
+        fits: Whether so many bytes fit into memory; processes that load the same data must agree about it.
 
     Raises:
         DataError: in one sentence, what is wrong with which file and row, and what to do.

@@ -94,6 +94,14 @@ class Rows:
             raise IndexError(f"row {key} of {len(self)}")
         return self._read(key % len(self), key % len(self) + 1)[0]
 
+    def narrow(self, dim: int, start: int, length: int) -> Rows:
+        """Neighbouring rows that stay on disk; arguments as those of `torch.narrow`, of dimension 0."""
+        assert dim == 0
+        assert 0 <= start <= start + length <= len(self)
+        ends = self._starts.clip(start, start + length)
+        offset = self.spans[:, 0] - self._starts[:-1]
+        return Rows(self.source, self.form, np.stack([ends[:-1] + offset, ends[1:] + offset], axis=1))
+
     def edges(self, most: int) -> np.ndarray:
         """Numbers of the first rows of blocks that are cheap to read, of at most `most` rows if any row is as cheap as
         another, with the number of rows at the end.

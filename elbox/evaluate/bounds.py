@@ -264,6 +264,7 @@ def _summary(
         seed=seed,
         **{name: MeanSE.of(value) for name, value in per_example.items()},  # type: ignore[arg-type]
         rate_per_dimension=tuple(per_dimension.tolist()),
+        mean_of_means=tuple(moments["z"].mean.tolist()) if len(variance) else (),
         variance_of_means=tuple(variance.tolist()),
         active_units=int((variance > ACTIVE).sum()) if len(variance) and "rate" in values else None,
         closed_form="closed_form" in moments and bool(moments["closed_form"].mean == 1),

@@ -58,6 +58,7 @@ class Evaluation:
         ess: Effective sample size (Σ w)² / Σ w², between 1 and S.
         rate_per_dimension: Mean rate of each latent dimension; empty if q or p does not factorise over dimensions: then
             the rate is not a sum over dimensions.
+        mean_of_means: E_x(E_q[z_d]) of each latent dimension; empty where the next are.
         variance_of_means: Var_x(E_q[z_d]) of each latent dimension; empty if there are too few examples or samples to
             say.
         active_units: How many of these exceed 0.01 (Burda et al., 2016, §5.2); None where they are empty.
@@ -85,6 +86,7 @@ class Evaluation:
     bits_per_dim: MeanSE | None = None
     ess: MeanSE | None = None
     rate_per_dimension: tuple[float, ...] = ()
+    mean_of_means: tuple[float, ...] = ()
     variance_of_means: tuple[float, ...] = ()
     active_units: int | None = None
     mutual_information: MeanSE | None = None

@@ -12,6 +12,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from elbox.precision import multiplying
+
 
 @runtime_checkable
 class Examples(Protocol):
@@ -30,7 +32,7 @@ Place = tuple[torch.device, torch.dtype]
 
 @contextmanager
 def measuring(model: nn.Module, seed: int) -> Iterator[None]:
-    """Inside the block the model is in evaluation mode, without gradients and autocast, its products in full precision.
+    """In the block the model is in evaluation mode, without gradients and autocast; it multiplies in full precision.
 
     Random numbers come from generators seeded with `seed`. Afterwards the mode of every module, the precision of
     products and the global generators of the CPU and of the model's device are what they were.
@@ -43,7 +45,7 @@ def measuring(model: nn.Module, seed: int) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.autocast(device.type, enabled=False))
-        stack.enter_context(_full_precision())
+        stack.enter_context(multiplying("highest"))
         stack.enter_context(_seeded(seed, device))
         stack.enter_context(_evaluation_mode(model))
         yield
@@ -101,21 +103,3 @@ def _device_state(device: torch.device) -> Tensor | None:
     if device.type == "cuda":
         return torch.cuda.get_rng_state(device)
     return torch.mps.get_rng_state() if device.type == "mps" else None
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    backends = [b.matmul for b in (torch.backends.cuda, torch.backends.mkldnn) if hasattr(b, "matmul")]
-    newer = [(m, m.fp32_precision) for m in backends if hasattr(m, "fp32_precision")]
-    try:
-        old: str | None = torch.get_float32_matmul_precision()
-    except RuntimeError:  # the caller has set precisions one by one through torch's newer interface
-        old = None
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        if old is not None:
-            torch.set_float32_matmul_precision(old)
-        for backend, value in newer:
-            backend.fp32_precision = value

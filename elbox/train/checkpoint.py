@@ -123,7 +123,8 @@ class Checkpoint:
 
     Arguments:
         state: Plain JSON values; `state["step"]` is the number of steps done.
-        tensors: All tensors by name: `model/…`, `ema/…`, `best/…`, `optimizer/…`, `rng/…`, `logs`.
+        tensors: All tensors by name: `model/…`, `ema/…`, `best/…`, `optimizer/…`, `rng/…`, `logs`; of a process r > 0
+            its own buffers and generators, `model<r>/…` and `rng<r>/…`.
     """
 
     state: dict[str, Any]

@@ -6,7 +6,7 @@ Precisions (storage is float32 except for "64"; "auto" chooses among the first t
 |---|---|---|
 | 32 | float32 | float32 |
 | tf32 | TF32 where the device has it (CUDA), else float32 | float32 |
-| bf16 | CPU: large ones in bfloat16, summed in float32; CUDA: autocast | float32; CUDA: autocast |
+| bf16 | CPU: large ones in bfloat16 (if compiled, or AMX), sums in float32; CUDA: autocast | float32; CUDA: autocast |
 | 16 | CUDA only: autocast to float16, with loss scaling | autocast |
 | 64 | float64 | float64 |
 
@@ -22,9 +22,10 @@ again when the run goes on.
 
 from __future__ import annotations
 
-__all__ = ["Choice", "choose", "connect", "device_name"]
+__all__ = ["Choice", "choose", "connect", "device_name", "uncompiled"]
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -83,7 +84,7 @@ def device_name(wanted: str, world: World | None = None) -> tuple[str, str]:
     """
     cuda = torch.cuda.device_count()
     if world is not None and world.size > 1:
-        return _device_of(wanted, world, cuda)
+        return _device_of(wanted, world, [] if wanted == "cpu" else world.gather(_own_cuda(world)))
     if wanted == "auto":
         if cuda:
             return "cuda:0", "device cuda:0: found a CUDA device"
@@ -98,17 +99,23 @@ def device_name(wanted: str, world: World | None = None) -> tuple[str, str]:
     return wanted, f"device {wanted}: as asked"
 
 
-def _device_of(wanted: str, world: World, cuda: int) -> tuple[str, str]:
-    """The device of one of several processes."""
-    asked = f"{world.size} processes, {world.local_size} on this machine"
+def _own_cuda(world: World) -> str | None:
+    """Which CUDA device a process would take: it may see all of its machine, or be shown only its own, as by SLURM."""
+    cuda = torch.cuda.device_count()
+    return str(torch.cuda.get_device_properties(world.local_rank % cuda).uuid) if cuda else None
+
+
+def _device_of(wanted: str, world: World, taken: Sequence[str | None]) -> tuple[str, str]:
+    """The device of one of several processes, from what each of them would take."""
+    asked, cuda = f"{world.size} processes, {world.local_size} on this machine", len({*taken} - {None})
     if wanted == "cpu" or (wanted == "auto" and not cuda):
         return "cpu", f"device cpu: {asked}, with {torch.get_num_threads()} threads each"
-    if wanted not in ("auto", "cuda") or cuda < world.local_size:
+    if wanted not in ("auto", "cuda") or cuda < world.size:
         raise SettingError(
             f"got device={wanted!r} for {asked}, and {cuda} CUDA devices; expected a CUDA device for each, or the CPU; "
             "use device='cpu', or fewer processes"
         )
-    return f"cuda:{world.local_rank}", f"device cuda: {asked}, with a device each"
+    return f"cuda:{world.local_rank % torch.cuda.device_count()}", f"device cuda: {asked}, with a device each"
 
 
 def choose(settings: Training, device: str, why: str, cost: Cost, steps: int, *, robust: bool = True) -> Choice:
@@ -135,18 +142,33 @@ def choose(settings: Training, device: str, why: str, cost: Cost, steps: int, *,
 def _precision(wanted: str, device: str, cost: Cost, *, compiled: bool, robust: bool) -> tuple[str, str]:
     if (wanted == "16" and device != "cuda") or (wanted in ("bf16", "64") and device == "mps"):
         raise SettingError(f"got precision={wanted!r} on device {device}, which cannot do it; use 'auto' or '32'")
+    if wanted == "bf16" and device == "cpu" and not (compiled or cpu_has_bf16(compiled=False)):
+        return _no_bf16(device, compiled=False)
     if wanted != "auto":
         return wanted, f"precision {wanted}: as asked"
     if device == "cuda" and torch.cuda.get_device_capability()[0] >= 8:
         return "tf32", "precision tf32: this device multiplies fast in TF32, and all sums stay in float32"
     if device != "cpu" or not cpu_has_bf16(compiled=compiled):
-        return "32", f"precision 32: this {device} has no fast bfloat16 products{'' if compiled else ' uncompiled'}"
+        return _no_bf16(device, compiled=compiled)
     work = f"{cost.flops / 1e6:.0f} million operations of its products a step"
     if cost.flops < BF16_FLOPS:
         return "32", f"precision 32: with {work}, the network is too small to gain from bfloat16"
     if not robust:
         return "32", "precision 32: this likelihood would feel its parameters rounded to bfloat16"
     return "bf16", f"precision bf16: with {work}, products in bfloat16 are faster; all sums stay in float32"
+
+
+def _no_bf16(device: str, *, compiled: bool) -> tuple[str, str]:
+    return "32", f"precision 32: this {device} has no fast bfloat16 products{'' if compiled else ' uncompiled'}"
+
+
+def uncompiled(choice: Choice, why: str) -> Choice:
+    """What is left of a choice to compile where that failed: products in bfloat16 may have needed it, too."""
+    precision, (device, precision_why, _, *more) = choice.precision, choice.reasons
+    if precision == "bf16" and choice.device == "cpu" and not cpu_has_bf16(compiled=False):
+        precision, precision_why = _no_bf16("cpu", compiled=False)
+    reasons = (device, precision_why, f"not compiled after all: {why}", *more)
+    return replace(choice, precision=precision, compile=False, reasons=reasons)
 
 
 def _compile(settings: Training, device: str, cost: Cost, steps: int) -> tuple[bool, str]:

@@ -68,9 +68,10 @@ def train(
     settings, observer = settings or Training(), observer or Silent()
     if settings.patience is not None and held_out is None:
         raise SettingError("got patience without a held-out evaluation; expected data to evaluate on, or no patience")
+    world = join(settings)
+    _check_alike(x, world)
     if not len(x):
         raise SettingError("got no training examples; expected at least one")
-    world = join(settings)
     observer = observer if world.first else Silent()
     store = Checkpoints(folder / "checkpoints") if folder else None
     saved = world.on_first(lambda: _begin(store, observer.on_message, resume=resume))
@@ -79,15 +80,16 @@ def train(
         _check_same_run(saved, settings, len(x))
         wanted = _same_device(saved, wanted, world)
     device, why = device_name(wanted, world)
+    step.train()  # what is counted and recorded is the step that trains, also of a model that was evaluated before
     with ExitStack() as stack:
         stack.callback(observer.on_end)
         stack.enter_context(rng.scope(world.seed(settings.seed), torch.device(device)))
+        stack.enter_context(no_denormals())  # before the first operation that starts threads
         choice = world.on_first(lambda: _choice(step, x, settings, device, why, saved, world.size))
         if (choice.device, choice.processes) != (device, world.size):
             choice = replace(choice, device=device, processes=world.size, reasons=(why, *choice.reasons[1:]))
         stack.enter_context(products(choice.precision))
         stack.enter_context(threads(choice.threads))
-        stack.enter_context(no_denormals())
         metrics = Metrics(folder / "metrics.jsonl" if folder and world.first else None)
         session = Session(
             step, x, settings, choice,
@@ -103,15 +105,26 @@ def train(
         return session.finish()
 
 
-def check(settings: Training, examples: int) -> None:
+def check(settings: Training, x: Tensor | Examples) -> None:
     """Refuse settings that cannot be met here, before anything is written.
 
     Raises:
-        SettingError: if the device is not there, or the processes cannot share a batch evenly.
+        SettingError: if the device is not there, or the processes cannot share a batch evenly or have different data.
     """
     world = join(settings)
+    _check_alike(x, world)
     device_name(settings.device, world)
-    check_part(min(settings.batch_size, examples), (world.rank, world.size))
+    check_part(min(settings.batch_size, len(x)), (world.rank, world.size))
+
+
+def _check_alike(x: Tensor | Examples, world: World) -> None:
+    """Refuse data of which each process has loaded others."""
+    found = world.gather(f"{len(x)} {'in memory' if isinstance(x, Tensor) else 'streamed'}")
+    if len(set(found)) > 1:
+        raise SettingError(
+            f"got other training examples in one process than in another ({', '.join(found)}); expected the same in "
+            "all; load them with the same arguments, and with stream=True or stream=False, in every process"
+        )
 
 
 def _begin(store: Checkpoints | None, warn: Callable[[str], None], *, resume: bool) -> Checkpoint | None:

@@ -1,23 +1,21 @@
-"""In which arithmetic torch multiplies, set for a block and put back after it.
-
-These are settings of the whole process, which belong to the caller: training and evaluation borrow them.
-"""
+"""In which arithmetic a run computes, and on how many threads, set for a block and put back after it."""
 
 from __future__ import annotations
 
 __all__ = ["evaluating", "no_denormals", "products", "threads"]
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import contextmanager
 
 import torch
+
+from elbox.precision import multiplying
 
 
 @contextmanager
 def products(precision: str) -> Iterator[None]:
     """Multiply as `precision` says inside the block; the process's own settings are put back after it."""
-    with _multiplying({"tf32": "high", "bf16": "medium"}.get(precision, "highest")):
+    with multiplying({"tf32": "high", "bf16": "medium"}.get(precision, "highest")):
         yield
 
 
@@ -25,47 +23,12 @@ def products(precision: str) -> Iterator[None]:
 def evaluating(precision: str) -> Iterator[None]:
     """Multiply in full precision inside the block, as everything held out is; the default type is double for "64"."""
     default = torch.get_default_dtype()
-    with _multiplying("highest"):
+    with multiplying("highest"):
         torch.set_default_dtype(torch.float64 if precision == "64" else default)
         try:
             yield
         finally:
             torch.set_default_dtype(default)
-
-
-@contextmanager
-def _multiplying(level: str) -> Iterator[None]:
-    before = _Settings()
-    torch.set_float32_matmul_precision(level)
-    torch.backends.cudnn.allow_tf32 = level != "highest"  # convolutions; torch's default is TF32
-    try:
-        yield
-    finally:
-        before.restore()
-
-
-class _Settings:
-    """torch's precision settings, of its older interface and of the newer one, which refuse to be read when mixed."""
-
-    def __init__(self) -> None:
-        self.matmul: str | None = None
-        self.convolutions: bool | None = None
-        with suppress(RuntimeError):
-            self.matmul = torch.get_float32_matmul_precision()
-        with suppress(RuntimeError):
-            self.convolutions = torch.backends.cudnn.allow_tf32
-        b: Any = torch.backends
-        places = ((b.cuda, "matmul"), (b.mkldnn, "matmul"), (b.cudnn, "conv"), (b.cudnn, "rnn"))
-        found: list[Any] = [getattr(owner, name, None) for owner, name in places]
-        self.newer = [(place, place.fp32_precision) for place in found if hasattr(place, "fp32_precision")]
-
-    def restore(self) -> None:
-        if self.matmul is not None:
-            torch.set_float32_matmul_precision(self.matmul)
-        if self.convolutions is not None:
-            torch.backends.cudnn.allow_tf32 = self.convolutions
-        for place, value in self.newer:  # last, because the older interface writes these too
-            place.fp32_precision = value
 
 
 @contextmanager

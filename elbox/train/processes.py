@@ -75,19 +75,20 @@ class World:
         return int(np.random.SeedSequence((seed, self.rank, *more)).generate_state(1, np.uint64)[0] >> 1)
 
     def share(self, x: Any) -> Any:
-        """The rows r, r + w, … of x that are this process's; all rows for everyone where there are too few."""
-        return x if self.size == 1 or len(x) < self.size else x[self.rank :: self.size]
+        """The rows of x that are this process's, neighbours in a tensor or on disk; all rows for everyone where they
+        are too few.
+        """
+        if self.size == 1 or len(x) < self.size:
+            return x
+        start, stop = (rank * len(x) // self.size for rank in (self.rank, self.rank + 1))
+        return x.narrow(0, start, stop - start)
 
     def over_rows(self, function: Callable[[Any], Tensor], x: Any) -> Tensor:
         """`function(x)`, [N, …] on the CPU, of which each process computes the rows that are its share of x."""
         own = self.share(x)
         if len(own) == len(x):
             return function(x)
-        parts = self.gather(function(own).cpu())
-        out = parts[0].new_empty(len(x), *parts[0].shape[1:])
-        for rank, part in enumerate(parts):
-            out[rank :: self.size] = part
-        return out
+        return torch.cat(self.gather(function(own).cpu()))
 
     def mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Means over the processes, sent as one message; each has the shape of its tensor."""

@@ -13,7 +13,7 @@ __all__ = ["FORMAT", "HeldOut", "Session", "TrainResult"]
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
 import torch
@@ -23,7 +23,7 @@ from elbox.errors import NonFiniteError, RunError, SettingError
 from elbox.train import rng
 from elbox.train.batches import batches
 from elbox.train.checkpoint import Checkpoint, Checkpoints, Metrics
-from elbox.train.devices import Choice, connect
+from elbox.train.devices import Choice, connect, uncompiled
 from elbox.train.logs import Logs
 from elbox.train.precision import evaluating
 from elbox.train.processes import Lost, World
@@ -167,23 +167,22 @@ class Session:
         )
 
     def _compile(self) -> None:
+        x = self.batches.at(self.now.step)  # any would do; this one is the next, which streamed data read anyway
         try:
-            self.update.compile(self.batches.at(0), self.total)
+            self.update.compile(x, self.total)
         except Exception as error:  # whatever the compiler stumbles over, the step itself has run already
             first = str(error).strip().partition("\n")[0]
             if self.settings.compile:
                 raise SettingError(f"got compile=True, but compilation failed ({first}); leave compile out") from error
-            reason = f"not compiled after all: compilation failed ({first})"
-            why = tuple(reason if "compiled" in old else old for old in self.choice.reasons)
-            self.choice = replace(self.choice, compile=False, reasons=why)
+            self.choice = uncompiled(self.choice, f"compilation failed ({first})")
+            if self.choice.precision == "32":
+                torch.set_float32_matmul_precision("highest")  # as it will be where this run goes on
 
     # The loop
 
     def train(self, interrupts: Interrupts, stop_after: int | None) -> None:
         """Run until the end, an interruption, `stop_after` steps of the run, or no further improvement."""
         last = self.total if stop_after is None else min(stop_after, self.total)
-        self.step.train()
-        self.update.trained.train()
         while self.now.step < last and not self.now.stopped_early and not self._stopped(interrupts):
             self._advance()
             at_end = self.now.step % self.per_epoch == 0
@@ -257,7 +256,6 @@ class Session:
 
     def _evaluate(self, epoch: int) -> None:
         self._check_finite()
-        self.world.equalise(list(self.step.buffers()))  # statistics of batches, each process having seen its own
         with self.update.to_evaluate():
             values = self._held_out()
             if math.isnan(values["bound"]):
@@ -301,11 +299,12 @@ class Session:
         if self.store is None:
             return
         self._check_finite()
-        self.world.equalise(list(self.step.buffers()))
         tensors = self.update.tensors()
         tensors |= {f"best/{name}": t for name, t in self.best.items()}
-        for rank, generators in enumerate(self.world.gather(rng.capture(self.device))):
-            tensors |= {f"{_noise_of(rank)}/{name}": t for name, t in generators.items()}
+        own = self.world.gather((rng.capture(self.device), self.update.buffers()))
+        for rank, (generators, buffers) in enumerate(own):
+            tensors |= {f"{_of('rng', rank)}/{name}": t for name, t in generators.items()}
+            tensors |= {f"{_of('model', rank)}/{name}": t for name, t in buffers.items()}
         tensors["logs"] = self.logs.rows
         self._write(lambda: self._write_checkpoint(tensors))
         self.saved_at = self.now.step
@@ -355,8 +354,11 @@ class Session:
             self.observer.on_message(
                 f"going on on {self.choice.device} a run of {state['choice']['device']}: rounding will differ"
             )
-        self.update.load({name: saved.group(name) for name in ("model", "ema", "optimizer")}, state["scaler"])
+        groups = {name: saved.group(name) for name in ("model", "ema", "optimizer")}
         before = state["choice"].get("processes", 1)
+        if before == self.world.size:
+            groups["model"] |= saved.group(_of("model", self.world.rank))
+        self.update.load(groups, state["scaler"])
         if before != self.world.size:
             self.observer.on_message(
                 f"going on in {_processes(self.world.size)} with a run of {_processes(before)}: "
@@ -364,7 +366,7 @@ class Session:
             )
             rng.seed_all(self.world.seed(self.settings.seed, state["step"]))
         else:
-            rng.restore(saved.group(_noise_of(self.world.rank)), self.device)
+            rng.restore(saved.group(_of("rng", self.world.rank)), self.device)
         self.now = _Position(**{field.name: state[field.name] for field in fields(_Position)})
         self.best = saved.group("best")
         self.logs.names, self.logs.rows = tuple(state["log_names"]), saved.tensors["logs"]
@@ -375,6 +377,6 @@ def _processes(number: int) -> str:
     return f"{number} process{'' if number == 1 else 'es'}"
 
 
-def _noise_of(rank: int) -> str:
-    """The group of a process's generators in a checkpoint."""
-    return "rng" if rank == 0 else f"rng{rank}"
+def _of(group: str, rank: int) -> str:
+    """The group of what is a process's own in a checkpoint: its generators (rng), or its buffers (model)."""
+    return group if rank == 0 else f"{group}{rank}"

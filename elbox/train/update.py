@@ -197,14 +197,19 @@ class Update:
         """What the recorded step must be told anew each time: the optimiser's factors, and the average's decay."""
         decay = 0.0 if self.average is None else self.average.decay_at(self.steps)
         of_optimizer = factors(self.optimizer.param_groups[0], max(1, self.steps)) if self._whole else (0.0, 0.0, 0.0)
-        return torch.tensor([*of_optimizer, decay], dtype=self.parameters[0].dtype, device=x.device)
+        # Pinned, so that the copy waits for nothing; torch keeps the memory from others until the copy is done.
+        numbers = torch.tensor([*of_optimizer, decay], dtype=self.parameters[0].dtype, pin_memory=x.is_cuda)
+        return numbers.to(x.device, non_blocking=True)
 
     # State
 
-    @torch.no_grad()
     def gather(self) -> None:
         """Bring the weights into the step, where they are not trained in it, and one process's buffers to all."""
         self.world.equalise([*self.step.buffers()])  # they may remember each process's own share of the batches
+        self._gather_weights()
+
+    @torch.no_grad()
+    def _gather_weights(self) -> None:
         if self.sharded:
             for whole, part in zip(self.step.parameters(), self.trained.parameters(), strict=True):
                 whole.copy_(gathered(part))
@@ -229,12 +234,17 @@ class Update:
         """All tensors of the state, by name."""
         if self._whole:
             prepare(self.optimizer, self.steps)
-        self.gather()
+        self._gather_weights()
         out = {f"model/{name}": t for name, t in self.step.state_dict().items()}
         out |= {f"ema/{name}": t for name, t in self.averages().items()}
         for index, entries in self.optimizer.state_dict()["state"].items():
             out |= {f"optimizer/{index}/{key}": gathered(t) for key, t in entries.items() if t is not None}
         return out
+
+    def buffers(self) -> dict[str, Tensor]:
+        """Buffers on the CPU by name: what a step remembers of the batches that this process has seen."""
+        weights = dict(self.step.named_parameters(remove_duplicate=False))
+        return {name: t.cpu() for name, t in self.step.state_dict().items() if name not in weights}
 
     def scaler(self) -> dict[str, Any]:
         """State of the gradient scaling, empty without it."""

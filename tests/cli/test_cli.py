@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from PIL import Image
 from typer.main import get_command
 
 from elbox.cli import COMMANDS, application, main
+from elbox.cli.settings import TRAINING
+from elbox.train import Training
 
 SNAPSHOT = Path(__file__).with_name("options.json")
 FAST = ["--epochs", "2", "--no-compile", "--precision", "32", "--set", "hidden=32"]
@@ -40,6 +43,16 @@ def test_options_are_frozen():
     commands = get_command(application()).commands
     found = {n: sorted(o for p in c.params for o in (*p.opts, *p.secondary_opts)) for n, c in commands.items()}
     assert found == json.loads(SNAPSHOT.read_text())
+
+
+def test_defaults_of_fit_are_those_of_training(demo):
+    """Every setting has an option with Training's own default, or is left to --set; so a run has what Training has."""
+    options = {p.name: p.default for p in get_command(application()).commands["fit"].params}
+    expected = {f.name: f.default for f in fields(Training) if f.name not in TRAINING}
+    expected["devices"] = str(expected["devices"])  # the option also takes the name of a device
+    assert {name: options[name] for name in expected} == expected
+    trained = json.loads((demo / "run.json").read_text())["training"]
+    assert trained == Training(epochs=2, precision="32", compile=False).to_json()  # what FAST says, and no more
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

@@ -319,6 +319,18 @@ def test_new_tables_are_ordered_by_column(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows[30:90], TABLE[30:90].astype(np.float32))
 
 
+@pytest.mark.parametrize(("start", "length"), [(0, 240), (0, 80), (77, 100), (239, 1), (5, 0)])
+def test_neighbouring_rows_stay_on_disk(tmp_path: Path, start: int, length: int) -> None:
+    np.save(tmp_path / "x.npy", GREY)
+    rows = load(tmp_path / "x.npy", stream=True, binarise="static").train.x
+    assert len(rows.spans) > 3
+    part = rows.narrow(0, start, length)
+    assert isinstance(part, Rows)
+    assert part.shape == (length, *rows.shape[1:])
+    assert torch.equal(part[:], rows[:].narrow(0, start, length))
+    assert torch.equal(part.float()[length // 3 : length // 2], part[:].float()[length // 3 : length // 2])
+
+
 # What is wrong is said in one sentence
 
 

@@ -217,7 +217,8 @@ def test_full_precision_and_evaluation_mode_whatever_surrounds_it() -> None:
 
     class Watch(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            seen.append((self.training, torch.is_grad_enabled(), torch.get_float32_matmul_precision()))
+            products = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+            seen.append((self.training, torch.is_grad_enabled(), *products))
             return x
 
     model = small().train()
@@ -230,7 +231,8 @@ def test_full_precision_and_evaluation_mode_whatever_surrounds_it() -> None:
             assert evaluate(model, x, samples=3) == plain
     finally:
         torch.set_float32_matmul_precision("highest")
-    assert set(seen) == {(False, False, "highest")}
+    assert set(seen) == {(False, False, "highest", False)}
+    assert torch.backends.cudnn.allow_tf32  # torch's default, as it was
 
 
 def test_held_out_is_the_same_each_time_and_at_full_weight() -> None:

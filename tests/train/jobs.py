@@ -108,9 +108,56 @@ def stopped_and_resumed(folder: Path) -> None:
                 run(folder / strategy / name, changes, ToyVAE(), stop_after=stop, resume=again)
 
 
+class Steered(Quiet):
+    """What it remembers of the batches of this process decides what it does with the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Any:
+        loss, logs = super().forward(x)
+        if self.training:
+            self.seen.lerp_(x.to(self.seen.dtype).mean(), 0.5)
+        return loss * (1 + self.seen), logs
+
+
+def steered(folder: Path) -> None:
+    """A run that is saved often, or once, or stopped and resumed, with fewer evaluations than epochs."""
+    changes = {"devices": 2, "evaluations": 1}
+    run(folder / "often", changes, Steered())
+    run(folder / "once", changes | {"checkpoint_seconds": 1e6}, Steered())
+    run(folder / "halves", changes, Steered(), stop_after=13)
+    run(folder / "halves", changes, Steered(), resume=True)
+
+
 def indivisible(folder: Path) -> None:
     """A batch that two processes cannot share."""
     run(folder, {"batch_size": 7, "devices": 2})
+
+
+def unequal(folder: Path) -> None:
+    """Each process has loaded its own part of the data."""
+    train(Quiet(), bits(70 - 10 * join(Training(devices=2)).rank), Training(**BASE, devices=2), folder=folder)
+
+
+def short_of_memory(folder: Path) -> None:
+    """`elbox fit` where one process, the second or the first, finds less memory than the other when it loads."""
+    import numpy as np
+
+    from elbox.cli.fit import fit
+    from elbox.data import memory
+
+    world, file = join(Training(devices=2)), folder / "x.npy"
+    if world.first:
+        folder.mkdir()
+        np.save(file, np.random.default_rng(0).integers(0, 17, (600, 4, 4)).astype(np.uint8))
+    world.any(False)
+    for short in (0, 1):
+        memory.available_memory = lambda short=short: 1 if world.rank == short else 1 << 40
+        settings = ["hidden=8", "latent=2", "levels=17"]
+        options = {"epochs": 1, "compile": False, "precision": "32", "devices": "2", "quiet": True}
+        fit(str(file), settings=settings, out=folder / str(short), **options)
 
 
 def nan(folder: Path) -> None:
@@ -167,6 +214,10 @@ def evaluations(folder: Path, name: str = "shared") -> None:
     world = join(Training())
     codes = world.over_rows(lambda own: elbox.encode(recipe.model, own), data.test.x)
     found = {"evaluation": run.evaluate(samples=20, precision="32"), "codes": codes}
+    found["in small chunks"] = run.evaluate(samples=20, precision="32", memory=1 << 16)
+    streamed = elbox.load(folder / "x.npy", levels=17, stream=True)
+    run = elbox.Run(recipe, _info(recipe, streamed, Training()), [], data=streamed)
+    found["streamed"] = run.evaluate(split="train", samples=2, precision="32")
     if world.first:
         torch.save(found, folder / f"{name}.pt")
 
@@ -174,5 +225,6 @@ def evaluations(folder: Path, name: str = "shared") -> None:
 def several_things(folder: Path) -> None:
     """In one start of the processes."""
     stopped_and_resumed(folder)
+    steered(folder / "steered")
     evaluations(folder)
     noise_and_files(folder)

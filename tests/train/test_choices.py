@@ -19,6 +19,7 @@ from elbox.train.cost import Cost, count
 from elbox.train.devices import choose, connect, device_name
 from elbox.train.optimizers import OPTIMIZERS, build
 from elbox.train.precision import evaluating, products
+from elbox.train.processes import World
 from tests.train.toys import ToyVAE, bits
 
 CPU = torch.device("cpu")
@@ -130,7 +131,11 @@ def test_precision_is_chosen_by_size_and_processor(monkeypatch):
     assert "with 1 million operations of its products a step, the network is too small" in small.reasons[1]
     monkeypatch.setattr(d, "cpu_has_bf16", lambda *, compiled: False)
     assert choose(Training(), "cpu", "", LARGE, 10).precision == "32"
-    assert choose(Training(precision="bf16"), "cpu", "", SMALL, 10).precision == "bf16"
+    assert choose(Training(precision="bf16", compile=True), "cpu", "", SMALL, 10).precision == "bf16"
+    asked = choose(Training(precision="bf16", compile=False), "cpu", "", LARGE, 10)  # products would be in float32
+    assert asked.precision == "32"
+    assert asked.reasons[1] == "precision 32: this cpu has no fast bfloat16 products uncompiled"
+    assert choose(Training(precision="bf16"), "cuda:0", "", SMALL, 10).precision == "bf16"
     monkeypatch.setattr(d, "cpu_has_bf16", lambda *, compiled: compiled)  # AVX512-BF16 without AMX
     assert choose(Training(compile=False), "cpu", "", LARGE, 10).precision == "32"
     assert choose(Training(compile=True), "cpu", "", LARGE, 10).precision == "bf16"
@@ -176,6 +181,50 @@ def test_failed_compilation_falls_back_or_is_an_error(monkeypatch):
     assert result.choice.reasons[-1] == "not compiled after all: compilation failed (linker not found)"
     with pytest.raises(SettingError, match=r"compilation failed \(linker not found\); leave compile out"):
         train(ToyVAE(), bits(), Training(epochs=1, batch_size=8, compile=True))
+
+
+@pytest.mark.parametrize(("amx", "precision"), [(False, "32"), (True, "bf16")])
+def test_failed_compilation_says_in_which_precision_it_went_on(monkeypatch, amx, precision):
+    def broken(*args, **kwargs):
+        raise RuntimeError("linker not found")
+
+    levels = []
+
+    class Watch(ToyVAE):
+        def forward(self, x):
+            levels.append(torch.get_float32_matmul_precision())
+            return super().forward(x)
+
+    chosen = Choice("cpu", "bf16", True, ("a", "precision bf16: b", "compiled: c", "one thread: d"))
+    monkeypatch.setattr("elbox.train.update.Update.compile", broken)
+    monkeypatch.setattr("elbox.train.loop.choose", lambda *a, **k: chosen)
+    monkeypatch.setattr(d, "cpu_has_bf16", lambda *, compiled: compiled or amx)
+    choice = train(Watch(), bits(), Training(epochs=1, batch_size=8)).choice
+    assert (choice.precision, choice.compile) == (precision, False)
+    assert [reason.partition(":")[0] for reason in choice.reasons] == [
+        "a", f"precision {precision}", "not compiled after all", "one thread",
+    ]  # fmt: skip
+    assert set(levels[1:]) == {"medium" if amx else "highest"}
+
+
+def test_devices_of_several_processes(monkeypatch):
+    """By what each process sees: all devices of its machine, or only its own, as where SLURM hands them out."""
+
+    def devices(wanted, visible, taken, size=4, local_size=2):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: visible)
+        worlds = [World(rank, size, rank % local_size, local_size) for rank in range(size)]
+        return [d._device_of(wanted, world, taken)[0] for world in worlds]
+
+    assert devices("auto", 2, ["A", "B", "C", "D"]) == ["cuda:0", "cuda:1"] * 2
+    assert devices("auto", 1, ["A", "B", "C", "D"]) == ["cuda:0"] * 4
+    assert devices("cuda", 8, ["A", "B"], size=2) == ["cuda:0", "cuda:1"]
+    assert devices("auto", 0, [None] * 4) == ["cpu"] * 4
+    assert devices("cpu", 2, []) == ["cpu"] * 4
+    for taken in (["A", "A", "B", "B"], ["A", "B", None, None]):  # one for two processes; a machine without
+        with pytest.raises(SettingError, match=r"for 4 processes, 2 on this machine, and 2 CUDA devices"):
+            devices("auto", 1, taken)
+    with pytest.raises(SettingError, match="0 CUDA devices"):
+        devices("cuda", 0, [None] * 4)
 
 
 def test_devices():

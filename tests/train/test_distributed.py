@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import elbox
+from elbox.cli.shared import fit_in
 from elbox.errors import NonFiniteError, RunError, SettingError
 from elbox.train import Silent, Training
 from elbox.train.checkpoint import Checkpoints, read_tensors
@@ -70,6 +71,7 @@ def test_recorded_steps_of_two_processes_give_those_of_one(tmp_path):
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("found")
+    np.save(folder / "x.npy", np.random.default_rng(0).integers(0, 17, (300, 8, 8)).astype(np.uint8))
     launch(jobs.several_things, {"folder": folder}, TWO)
     jobs.evaluations(folder, "alone")
     return folder
@@ -89,6 +91,16 @@ def test_two_halves_in_two_processes_make_a_whole(recorded, strategy):
     assert_same_run(recorded / "whole", recorded / "halves")
     generators = read_tensors(Checkpoints(recorded / "whole" / "checkpoints").paths()[-1])[0]
     assert not torch.equal(generators["rng/torch"], generators["rng1/torch"])
+
+
+@pytest.mark.parametrize("how", ["once", "halves"])
+def test_what_each_process_remembers_depends_neither_on_the_clock_nor_on_a_resume(recorded, how):
+    """Buffers that differ between processes steer them; they are made equal at evaluations only."""
+    folder = recorded / "steered"
+    assert_same_run(folder / "often", folder / how)
+    assert rows(folder / "often")[-1]["bound"] == rows(folder / how)[-1]["bound"]
+    saved = read_tensors(Checkpoints(folder / "often" / "checkpoints").paths()[0])[0]  # before the evaluation
+    assert saved["model/seen"] != saved["model1/seen"]
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
@@ -123,6 +135,31 @@ def test_evaluation_and_codes_are_shared_out(recorded):
         assert getattr(one, name).mean == pytest.approx(getattr(two, name).mean, abs=1e-5)
 
 
+def test_options_of_an_evaluation_reach_all_of_it(recorded):
+    """The size of chunks decides which noise the codes get over which the posterior is aggregated."""
+    alone, shared = (torch.load(recorded / f"{name}.pt", weights_only=False) for name in ("alone", "shared"))
+    one, two = alone["in small chunks"], shared["in small chunks"]
+    assert one.total_correlation != alone["evaluation"].total_correlation
+    assert one.total_correlation.mean == pytest.approx(two.total_correlation.mean, abs=1e-9)
+
+
+def test_an_evaluation_of_streamed_rows_is_shared_out(recorded):
+    one, two = (torch.load(recorded / f"{name}.pt", weights_only=False)["streamed"] for name in ("alone", "shared"))
+    assert one.n == two.n == 240
+    np.testing.assert_allclose(one.per_example["rate"], two.per_example["rate"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 11])
+def test_shares_of_rows_are_neighbours_and_make_up_the_whole(n):
+    x = torch.arange(n)
+    shares = [World(rank, 3).share(x) for rank in range(3)]
+    if n < 3:
+        assert all(torch.equal(share, x) for share in shares)
+    else:
+        assert torch.equal(torch.cat(shares), x)
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
 def test_held_out_means_are_weighted_by_rows():
     from elbox.runs import _weighted
 
@@ -132,6 +169,7 @@ def test_held_out_means_are_weighted_by_rows():
 @pytest.mark.parametrize(
     ("job", "error", "message"),
     [
+        (jobs.unequal, SettingError, r"\(70 in memory, 60 in memory\); expected the same in all; load them with"),
         (jobs.indivisible, SettingError, "batch of 7 examples for process 0 of 2.*change batch_size"),
         (jobs.nan, NonFiniteError, "loss of nan at step 1 .*step-0000000000"),
         (jobs.full_disk, RunError, "could not write .*full.* the last good checkpoint is .*step-0000000008"),
@@ -146,6 +184,20 @@ def test_what_goes_wrong_in_one_process_ends_all_with_one_message(tmp_path, job,
         launch(job, {"folder": folder}, TWO, folder)
     if job in (jobs.full_disk, jobs.killed):
         assert jobs.run(folder, {}, resume=True).steps == 24
+
+
+@pytest.mark.slow
+def test_processes_decide_together_whether_data_are_streamed(tmp_path):
+    launch(jobs.short_of_memory, {"folder": tmp_path / "all"}, TWO)
+    for short in "01":
+        info = json.loads((tmp_path / "all" / short / "run.json").read_text())
+        assert (info["status"], info["choice"]["processes"]) == ("finished", 2)
+        assert "streamed from disk" in info["description"]
+
+
+def test_memory_is_needed_by_each_process_of_a_machine(monkeypatch):
+    monkeypatch.setattr("elbox.data.memory.available_memory", lambda: 100)
+    assert [fit_in(World(local_size=n))(40) for n in (1, 2, 3)] == [True, True, False]
 
 
 def test_several_processes_need_someone_to_start_them(monkeypatch):

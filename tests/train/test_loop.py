@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import random
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +64,41 @@ def test_leaves_no_trace_outside():
     assert torch.get_float32_matmul_precision() == "high"
     torch.set_float32_matmul_precision("highest")
     assert torch.get_default_dtype() == torch.float32
+
+
+ENGINE = """
+from elbox.train import train
+from tests.train.toys import Quadratic as Step
+SHORT = {"epochs": 1, "batch_size": 8, "precision": "32", "compile": False, "device": "cpu"}
+def run():
+    train(Step(), torch.ones(32, 2), elbox.Training(**SHORT))
+"""
+RECIPE = """
+from elbox.train.step import Step
+data = elbox.load("digits")
+def run():
+    elbox.fit(elbox.recipes.vae(data.spec), data, elbox.Training(epochs=1, compile=False, device="cpu"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [ENGINE, RECIPE], ids=["train", "fit"])
+def test_no_thread_multiplies_denormal_numbers(given):
+    """Threads inherit the setting from the operation that starts them, which is to come after it."""
+    program = """
+def seen(self, *args, forward=Step.forward):
+    product = torch.full((256, 256), 1e-20) @ torch.full((256, 256), 1e-23)  # large enough for two threads
+    found.append(int(product.view(torch.int32).count_nonzero()))
+    return forward(self, *args)
+
+torch.set_num_threads(2)
+found, Step.forward = [], seen
+run()
+print(len(found) > 4, sum(found))
+"""
+    command = [sys.executable, "-c", f"import torch\nimport elbox\n{given}{program}"]
+    out = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["True", "0"]
 
 
 def test_evaluation_does_not_disturb_training():

@@ -209,6 +209,21 @@ class Bits(Numbered):
         return self.x[key]
 
 
+def test_a_compiled_run_that_goes_on_reads_only_what_it_needs(tmp_path, monkeypatch) -> None:
+    """The batch on which the step is recorded is the next one."""
+    monkeypatch.setattr("elbox.train.stream.BUFFER_ROWS", 24)  # three batches a buffer
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs, options: graph)
+    monkeypatch.setattr("elbox.train.devices.missing_compiler", lambda device: None)
+    read, load = [], Stream._load
+    monkeypatch.setattr(Stream, "_load", lambda self, number: read.append(number) or load(self, number))
+    settings = Training(epochs=3, batch_size=8, device="cpu", compile=True)
+    train(ToyVAE(), Bits(), settings, folder=tmp_path / "run", stop_after=13)  # of 8 batches, 3 buffers an epoch
+    read.clear()
+    train(ToyVAE(), Bits(), settings, folder=tmp_path / "run", resume=True, stop_after=14)
+    assert read[0] == 4
+    assert set(read) <= {4, 5}
+
+
 @pytest.mark.parametrize("stop", [1, 8, 13])
 def test_training_resumes_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
     monkeypatch.setattr("elbox.train.stream.BUFFER_ROWS", 24)  # three batches a buffer
