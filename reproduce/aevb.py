@@ -48,7 +48,7 @@ class Job:
         """The paper's network and criterion: small initial weights, MAP with p(θ) = N(0, I)."""
         likelihood = PredictedGaussian if self.data.spec.kind == "real" else None
         made = elbox.recipes.vae(
-            self.data.spec, self.latent, (self.hidden,), Tanh, likelihood=likelihood, seed=self.seed
+            self.data.spec, self.latent, (self.hidden,), Tanh, likelihood=likelihood, warmup=0.0, seed=self.seed
         )
         small_weights(made.model, self.seed)
         return replace(made, estimator=MAP(METHODS[self.method](), self.examples))

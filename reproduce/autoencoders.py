@@ -84,7 +84,8 @@ def frechet(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) 
 def trained(name: str, data: elbox.Data, options: argparse.Namespace) -> elbox.Run:
     """The recipe with ‖x − x̂‖² of pixels in [0, 1] as its distortion: a normal likelihood of variance ½."""
     spec = replace(data.spec, scale=255 / 2**0.5)
-    recipe = RECIPES[name](spec, latent=LATENT, hidden=options.hidden, likelihood=FixedGaussian, seed=options.seed)
+    same = {"latent": LATENT, "hidden": options.hidden, "activation": nn.ReLU, "likelihood": FixedGaussian}
+    recipe = RECIPES[name](spec, **same, **({"warmup": 0.0} if name == "vae" else {}), seed=options.seed)
     training = elbox.Training(
         epochs=options.epochs,
         batch_size=100,
@@ -146,7 +147,7 @@ def main(arguments: list[str]) -> None:
         print(rows[-1], flush=True)
     head = ["recipe", "‖x − x̂‖²", "reconstructions", "prior", "mixture", "interpolations", "their FID, mixture"]
     text = (
-        f"MNIST, pixels in [0, 1], latent {LATENT}, MLPs {'-'.join(map(str, options.hidden))} where theirs are "
+        f"MNIST, pixels in [0, 1], latent {LATENT}, MLPs {'-'.join(map(str, options.hidden))}, ReLU, where theirs are "
         f"convolutional, {options.epochs} epochs of Adam (cosine from 0.001), batch 100, seed {options.seed}. Squared "
         f"error of {options.test} test images ± s.e.; then classifier-based Fréchet distances to these images "
         f"({FEATURES} features of a classifier trained here, {accuracy:.2%} right; training images: {floor:.2f}): "

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 import elbox
 from elbox.evaluate import MeanSE, held_out
@@ -17,6 +18,7 @@ from elbox.train.step import Step
 from reproduce.common import record, table
 
 RECIPES = {"maximum likelihood": "vae", "MAP": "map_vae", "full variational Bayes": "bayesian_vae"}
+PLAIN = {"activation": nn.ReLU, "warmup": 0.0}  # of maximum likelihood, as the other two have it
 NUMBERS = ("elbo", "local", "log_likelihood")
 
 
@@ -66,7 +68,10 @@ def measured(data: elbox.Data, name: str, examples: int, options: Any) -> tuple[
 
 
 def trained(data: elbox.Data, name: str, examples: int, seed: int, options: Any) -> tuple[dict[str, np.ndarray], float]:
-    spec, more = replace(data.spec, examples=examples), {} if name == "maximum likelihood" else {"scale": options.scale}
+    spec, more = (
+        replace(data.spec, examples=examples),
+        PLAIN if name == "maximum likelihood" else {"scale": options.scale},
+    )
     made = elbox.recipes.RECIPES[RECIPES[name]](spec, options.latent, (options.hidden,), seed=seed, **more)
     step = Step(made.model, made.objective, made.estimator, data.prepare)
     batch = min(100, examples)
