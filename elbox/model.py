@@ -14,7 +14,7 @@ from torch.distributions import Bernoulli, Distribution
 from elbox import draws
 from elbox.distributions import OneHots, VonMises
 from elbox.distributions.support import centre, family
-from elbox.errors import DataError, IncompatibleError, SettingError, ShapeError
+from elbox.errors import DataError, IncompatibleError, ShapeError, check_whole
 from elbox.parts import part
 from elbox.terms import Group, Terms
 
@@ -93,8 +93,7 @@ class VAE(nn.Module):
             IncompatibleError: if prior and posterior differ in their support.
             SettingError: if there are no samples.
         """
-        if samples < 1:
-            raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
+        check_whole("samples", samples)
         c = self.given(x, c)
         z, log_qz, q = draw(self.posterior, _join(x, c), samples)
         px = self.likelihood(_join(z, _repeat(c, len(z))))

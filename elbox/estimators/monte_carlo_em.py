@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from elbox import draws
 from elbox.distributions import Code
-from elbox.errors import IncompatibleError, SettingError
+from elbox.errors import IncompatibleError, SettingError, check_number, check_whole
 from elbox.estimators.base import Estimate, Estimator
 from elbox.estimators.wake_sleep import one_group
 from elbox.hmc import adapted, field_of, hmc
@@ -67,11 +67,11 @@ class MonteCarloEM(Estimator, nn.Module):
 
     def __init__(self, leapfrogs: int = 10, transitions: int = 1, acceptance: float = 0.9, step: float = 0.1) -> None:
         super().__init__()
-        if min(leapfrogs, transitions) < 1 or not 0 < acceptance < 1 or not step > 0:
-            raise SettingError(
-                f"got leapfrogs={leapfrogs}, transitions={transitions}, acceptance={acceptance}, step={step}; expected "
-                "whole numbers ≥ 1, a rate between 0 and 1 and a step > 0"
-            )
+        check_whole("leapfrogs", leapfrogs)
+        check_whole("transitions", transitions)
+        check_number("step", step, positive=True)
+        if not 0 < acceptance < 1:
+            raise SettingError(f"got acceptance={acceptance}; expected a rate between 0 and 1, neither included")
         self.leapfrogs, self.transitions, self.acceptance = leapfrogs, transitions, acceptance
         self.register_buffer("log_step", torch.tensor(math.log(step)))
         self.register_buffer("accepted", torch.tensor(acceptance))

@@ -19,10 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from elbox import draws
-from elbox.errors import IncompatibleError
+from elbox.errors import IncompatibleError, check_number
 from elbox.estimators.base import Estimate, Estimator
 from elbox.estimators.codes import Encoded
-from elbox.estimators.relaxed import check_temperature
 from elbox.objectives import Objective
 from elbox.parts import part
 from elbox.terms import Terms
@@ -100,7 +99,7 @@ class RELAX(Estimator, nn.Module):
         scale: float = 1.0,
     ) -> None:
         super().__init__()
-        check_temperature(float(temperature))
+        check_number("temperature", temperature, positive=True)
         self.surrogate, self.baseline = surrogate, baseline
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
         self.scale = nn.Parameter(torch.tensor(float(scale)))

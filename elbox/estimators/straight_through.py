@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from elbox import draws
 from elbox.estimators.base import Estimate, Estimator
 from elbox.estimators.codes import Encoded, closed_form
-from elbox.estimators.relaxed import check_temperature
 from elbox.objectives import Objective
 from elbox.parts import part
-from elbox.schedules import Schedule, value_at
+from elbox.schedules import Schedule, check_weight, value_at
 from elbox.terms import Terms
 
 
@@ -52,7 +51,7 @@ class StraightThrough(Estimator):
 
     def __init__(self, temperature: float | Schedule | None = None) -> None:
         if temperature is not None:
-            check_temperature(temperature)
+            check_weight("temperature", temperature, positive=True)
         self.temperature = temperature
 
     @property

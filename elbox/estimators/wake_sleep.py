@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from elbox import draws
-from elbox.errors import IncompatibleError, SettingError
+from elbox.errors import IncompatibleError, SettingError, check_number
 from elbox.estimators.base import Estimate, Estimator
 from elbox.objectives import Objective
 from elbox.parts import part
@@ -54,8 +54,10 @@ class WakeSleep(Estimator):
     bias = "the posterior follows the reverse KL, not the objective"
 
     def __init__(self, wake: float = 0.0, sleep: float = 1.0) -> None:
-        if min(wake, sleep) < 0 or wake + sleep == 0:
-            raise SettingError(f"got wake={wake}, sleep={sleep}; expected weights ≥ 0, of which one is positive")
+        check_number("wake", wake)
+        check_number("sleep", sleep)
+        if wake + sleep == 0:
+            raise SettingError("got wake=0, sleep=0; expected one of them to be > 0")
         self.wake, self.sleep = wake, sleep
 
     @property

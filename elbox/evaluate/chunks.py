@@ -21,7 +21,7 @@ from torch.distributions import Distribution
 
 from elbox.cost import count
 from elbox.draws import Draw
-from elbox.errors import DataError, SettingError, ShapeError
+from elbox.errors import DataError, ShapeError, check_whole
 from elbox.evaluate.scope import Examples, like_model, on_device
 from elbox.terms import Terms
 
@@ -178,10 +178,8 @@ def _even(total: int, most: int) -> int:
 
 
 def _check(x: Examples, samples: int, memory: int, c: Tensor | None) -> None:
-    if samples < 1 or memory < 1:
-        raise SettingError(
-            f"got samples={samples}, memory={memory}; expected whole numbers ≥ 1, e.g. 1000 and {MEMORY}"
-        )
+    check_whole("samples", samples)
+    check_whole("memory", memory)
     if len(x.shape) < 2 or (c is not None and len(c) != len(x)):
         got = f"data of shape {tuple(x.shape)}" + ("" if c is None else f" with a condition of shape {tuple(c.shape)}")
         raise ShapeError(f"got {got}; expected [N, *event], and a condition for each example: one example x is x[None]")

@@ -578,7 +578,7 @@ def test_a_prior_is_needed(penalty: MMD) -> None:
 @pytest.mark.parametrize("penalty", [TotalCorrelation, MutualInformation])
 def test_the_number_of_examples_must_be_known(penalty: type[TotalCorrelation]) -> None:
     with pytest.raises(SettingError, match=rf"got examples=0 for {penalty.__name__}; expected the number N ≥ 2"):
-        penalty(1.0)
+        penalty(1.0, 0)
     with pytest.raises(SettingError, match="got a batch of 6 examples with examples=5"):
         penalty(1.0, 5)(drawn(posteriors()))
 

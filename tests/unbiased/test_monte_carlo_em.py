@@ -147,7 +147,15 @@ def test_other_goals_are_refused(objective: ELBO) -> None:
         MonteCarloEM()(model(), batch(), objective)
 
 
-@pytest.mark.parametrize("bad", [{"leapfrogs": 0}, {"transitions": 0}, {"acceptance": 1.0}, {"step": 0.0}])
-def test_bad_settings(bad: dict[str, float]) -> None:
-    with pytest.raises(SettingError, match="expected whole numbers ≥ 1, a rate between 0 and 1 and a step > 0"):
+@pytest.mark.parametrize(
+    ("bad", "expected"),
+    [
+        ({"leapfrogs": 0}, "got leapfrogs=0; expected a whole number ≥ 1"),
+        ({"transitions": 0}, "got transitions=0; expected a whole number ≥ 1"),
+        ({"acceptance": 1.0}, "got acceptance=1.0; expected a rate between 0 and 1"),
+        ({"step": 0.0}, "got step=0.0; expected a number > 0"),
+    ],
+)
+def test_bad_settings(bad: dict[str, float], expected: str) -> None:
+    with pytest.raises(SettingError, match=expected):
         MonteCarloEM(**bad)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal
 
 from elbox.distributions import Delta
-from elbox.errors import IncompatibleError
+from elbox.errors import IncompatibleError, check_number
 from elbox.objectives.penalized import Penalty
 from elbox.objectives.penalties.aggregated import needs_pairs
 from elbox.parts import part
@@ -34,6 +34,7 @@ class InferredPrior(Penalty):
         of_codes: DIP-VAE-II instead of I.
 
     Raises:
+        SettingError: if a weight is negative.
         IncompatibleError: if the posterior's moments are not known.
         ShapeError: for a batch of one example.
 
@@ -45,6 +46,7 @@ class InferredPrior(Penalty):
     """
 
     def __init__(self, weight: float | Schedule = 10.0, ratio: float = 10.0, *, of_codes: bool = False) -> None:
+        check_number("ratio", ratio)
         self.weight, self.ratio, self.of_codes = weight, ratio, of_codes
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:

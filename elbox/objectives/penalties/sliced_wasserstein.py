@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from elbox.errors import SettingError
+from elbox.errors import check_whole
 from elbox.objectives.penalized import Penalty
 from elbox.objectives.penalties.prior_draws import prior_draws
 from elbox.parts import part
@@ -47,8 +47,7 @@ class SlicedWasserstein(Penalty):
     """
 
     def __init__(self, weight: float | Schedule = 10.0, projections: int = 50) -> None:
-        if not isinstance(projections, int) or projections < 1:
-            raise SettingError(f"got projections={projections}; expected a whole number ≥ 1")
+        check_whole("projections", projections)
         self.weight, self.projections = weight, projections
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from elbox.errors import IncompatibleError, SettingError
+from elbox.errors import IncompatibleError, check_number, check_whole
 from elbox.objectives.penalized import Penalty
 from elbox.parts import part
 from elbox.schedules import Schedule
@@ -134,7 +134,6 @@ def _mean(q: Distribution) -> Tensor:
 
 
 def _check(scale: float, probes: int | None) -> None:
-    if not scale > 0:
-        raise SettingError(f"got scale={scale}; expected a positive number")
-    if probes is not None and (not isinstance(probes, int) or probes < 1):
-        raise SettingError(f"got probes={probes}; expected a whole number ≥ 1, or None for the exact norm")
+    check_number("scale", scale, positive=True)
+    if probes is not None:
+        check_whole("probes", probes, hint=", or None for the exact norm")
