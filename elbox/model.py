@@ -13,7 +13,7 @@ from torch.distributions import Bernoulli, Distribution
 
 from elbox import draws
 from elbox.distributions import OneHots, VonMises
-from elbox.distributions.support import centre, family
+from elbox.distributions.support import centre, discrete, family
 from elbox.errors import DataError, IncompatibleError, ShapeError, check_whole
 from elbox.parts import part
 from elbox.terms import Group, Terms
@@ -235,11 +235,7 @@ class VAE(nn.Module):
 
 def _codes(d: Distribution) -> str:
     """What a distribution is over, in words."""
-    try:
-        discrete = d.support is not None and d.support.is_discrete
-    except (AttributeError, NotImplementedError):  # of flows, which say nothing
-        discrete = False
-    if not discrete:
+    if not discrete(d):
         return "real numbers"
     if isinstance(d, OneHots):
         return f"one-hot codes of {d.categories} categories"

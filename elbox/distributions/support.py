@@ -7,7 +7,7 @@ agree; one that moves with its parameters must lie in that of the prior wherever
 
 from __future__ import annotations
 
-__all__ = ["Support", "centre", "check_rate", "moves", "support"]
+__all__ = ["Support", "centre", "check_rate", "discrete", "moves", "real", "support"]
 
 import math
 from typing import Any, NamedTuple
@@ -99,6 +99,32 @@ _INTERVALS = (
     constraints.interval,
     constraints.half_open_interval,
 )
+
+
+def discrete(d: Distribution) -> bool:
+    """Whether a distribution is over a countable set, such as of codes; a flow, which does not say, is not."""
+    try:
+        return d.support is not None and bool(d.support.is_discrete)
+    except (AttributeError, NotImplementedError):
+        return False
+
+
+def real(d: Distribution) -> bool:
+    """Whether a distribution has a density on the whole line in each dimension; a flow, which does not say, has one.
+
+    On a part of the line most densities of torch go on beyond their support, to where nothing is to be found.
+
+    Arguments:
+        d: A distribution over vectors or numbers.
+
+    Example:
+        >>> import torch
+        >>> from torch.distributions import Gamma
+        >>> real(Normal(torch.zeros(2), torch.ones(2))), real(Gamma(torch.ones(2), torch.ones(2)))
+        (True, False)
+    """
+    found = support(d)
+    return not discrete(d) and (found is None or found.where == (-math.inf, math.inf))
 
 
 def moves(d: Distribution) -> bool:

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from elbox.distributions import Code
-from elbox.distributions.support import support
+from elbox.distributions.support import real
 from elbox.errors import IncompatibleError, SettingError
 from elbox.evaluate.chunks import MEMORY, bytes_written, rows_within
 from elbox.evaluate.result import MeanSE
@@ -129,8 +128,7 @@ def _check(model: Any, x: Tensor, c: Any, samples: int, chains: int) -> None:
             "log_likelihood, which integrates over them"
         )
     q = model.encode(x, c=c)
-    place = support(model.prior(c))
-    if isinstance(q, Code) or (place is not None and place.where != (-math.inf, math.inf)):
+    if not real(model.prior(c)):
         raise IncompatibleError(
             "got marginal_likelihood on a model whose latent variables are codes or bounded; expected real numbers, on "
             "which a normal density can be fitted; use log_likelihood"
