@@ -11,7 +11,7 @@ from torch import Tensor
 
 from elbox import draws
 from elbox.errors import IncompatibleError, SettingError, check_number
-from elbox.estimators.base import Estimate, Estimator
+from elbox.estimators.base import Estimate, Estimator, trains_posterior
 from elbox.objectives import Objective
 from elbox.parts import part
 from elbox.players import aside
@@ -80,6 +80,8 @@ class WakeSleep(Estimator):
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
         held = {name: replace(g, log_qz=g.log_qz.detach()) for name, g in terms.groups.items()}
         value = objective(replace(terms, groups=held), progress)
+        if not trains_posterior(terms):
+            return Estimate(-value.mean(), value, terms)
         of_posterior = torch.zeros_like(value.mean())
         if self.wake:
             of_posterior = of_posterior + self.wake * _awake(terms)
