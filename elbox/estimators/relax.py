@@ -130,8 +130,8 @@ class RELAX(Estimator, nn.Module):
         hard: Terms = model.terms(x, objective.samples, c=c, draw=coupled.hard)  # type: ignore[operator]
         _check_one_group(hard)
         value = objective(hard, progress)
-        soft: Terms = model.terms(x, objective.samples, c=c, draw=coupled.soft)  # type: ignore[operator]
-        control = self._control(objective, soft, progress, coupled, x, c)
+        soft: Terms = model.terms(x, objective.samples, c=hard.c, draw=coupled.soft)  # type: ignore[operator]
+        control = self._control(objective, soft, progress, coupled)
         gradient = _gradient(_signal(objective, hard, value, progress, coupled), control, coupled)
         steer = ((coupled.attached - coupled.attached.detach()) * gradient.detach()).sum() / len(x)
         own = self._own_loss(gradient.square().sum() / len(x))
@@ -142,9 +142,9 @@ class RELAX(Estimator, nn.Module):
 
     __call__ = forward
 
-    def _control(
-        self, objective: Objective, soft: Terms, progress: Tensor | float, coupled: _Coupled, x: Tensor, c: Any
-    ) -> _Control:
+    def _control(self, objective: Objective, soft: Terms, progress: Tensor | float, coupled: _Coupled) -> _Control:
+        x, c = soft.x, soft.c
+        assert x is not None
         relaxed = self.scale * objective(soft, progress)  # η F, [B]
         extra, z = torch.zeros_like(soft.log_px), next(iter(soft.groups.values())).z
         if self.surrogate is not None:
