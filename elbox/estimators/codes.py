@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from elbox.distributions import Code
+from elbox.draws import same_context
 from elbox.errors import IncompatibleError
 from elbox.terms import Group, Terms
 
@@ -23,10 +24,10 @@ class Encoded:
 
     def __init__(self, estimator: str) -> None:
         self.estimator = estimator
-        self.known: tuple[Any, Any] = (None, None)
+        self.known: tuple[Any, Any] | None = None
 
     def __call__(self, posterior: nn.Module, context: Any) -> Any:
-        if self.known[0] is not context:
+        if self.known is None or not same_context(self.known[0], context):
             self.known = (context, posterior(context))
         q = self.known[1]
         if not isinstance(q, Code):

@@ -68,7 +68,7 @@ class Relaxed(Estimator):
         draw = _draw(encoded, value_at(self.temperature, progress))
         soft: Terms = model.terms(x, objective.samples, c=c, draw=draw)  # type: ignore[operator]
         with torch.no_grad():
-            hard: Terms = model.terms(x, objective.samples, c=c, draw=_hard(encoded))  # type: ignore[operator]
+            hard: Terms = model.terms(x, objective.samples, c=soft.c, draw=_hard(encoded))  # type: ignore[operator]
         return self.estimate(objective, soft, progress)._replace(terms=hard)
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:

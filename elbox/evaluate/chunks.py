@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from elbox.cost import count
-from elbox.draws import Draw
+from elbox.draws import Draw, same_context
 from elbox.errors import DataError, ShapeError, check_whole
 from elbox.evaluate.scope import Examples, like_model, on_device
 from elbox.terms import Terms
@@ -152,7 +152,7 @@ class Remembered:
     """
 
     def __init__(self) -> None:
-        self.known: dict[int, tuple[nn.Module, tuple[Any, ...], Distribution]] = {}
+        self.known: dict[int, tuple[nn.Module, Any, Distribution]] = {}
 
     def __call__(self, posterior: nn.Module, context: Any, samples: int) -> Draw:
         q = self._distribution(posterior, context)
@@ -163,12 +163,11 @@ class Remembered:
         return Draw(z, q.log_prob(z), q)
 
     def _distribution(self, posterior: nn.Module, context: Any) -> Distribution:
-        tensors = context if isinstance(context, tuple) else (context,)
         known = self.known.get(id(posterior))
-        if known and len(known[1]) == len(tensors) and all(a is b for a, b in zip(known[1], tensors)):
+        if known and same_context(known[1], context):
             return known[2]
         q = posterior(context)
-        self.known[id(posterior)] = (posterior, tensors, q)  # kept alive, so that an id is not used again
+        self.known[id(posterior)] = (posterior, context, q)  # kept alive, so that an id is not used again
         return q
 
 
