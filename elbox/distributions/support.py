@@ -7,7 +7,7 @@ agree; one that moves with its parameters must lie in that of the prior wherever
 
 from __future__ import annotations
 
-__all__ = ["Support", "centre", "check_rate", "discrete", "moves", "real", "support"]
+__all__ = ["Support", "centre", "check_rate", "discrete", "mean", "moves", "real", "support"]
 
 import math
 from typing import Any, NamedTuple
@@ -164,8 +164,13 @@ def centre(d: Distribution) -> Tensor | None:
         >>> centre(Cauchy(torch.ones(2), torch.ones(2)))
         tensor([1., 1.])
     """
+    return d.mode if isinstance(family(d), Cauchy) else mean(d)
+
+
+def mean(d: Distribution) -> Tensor | None:
+    """E[z]; None where there is none, as for a Cauchy distribution, or no formula is known, as for flows."""
     try:
-        return d.mode if isinstance(family(d), Cauchy) else d.mean
+        return None if isinstance(family(d), Cauchy) else d.mean
     except (NotImplementedError, AttributeError):
         return None
 
