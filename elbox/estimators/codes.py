@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["Encoded", "closed_form"]
+__all__ = ["Encoded"]
 
-from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -12,7 +11,6 @@ from torch import nn
 from elbox.distributions import Code
 from elbox.draws import same_context
 from elbox.errors import IncompatibleError
-from elbox.terms import Group, Terms
 
 
 class Encoded:
@@ -36,15 +34,3 @@ class Encoded:
                 f"({type(q).__name__}); use BernoulliCode or CategoricalCode, or Reparameterized()"
             )
         return q
-
-
-def closed_form(terms: Terms) -> Terms:
-    """The terms with the rate of each group in closed form, where there is one."""
-    return replace(terms, groups={name: _with_kl(group) for name, group in terms.groups.items()})
-
-
-def _with_kl(group: Group) -> Group:
-    try:
-        return group.with_kl()
-    except NotImplementedError:
-        return group

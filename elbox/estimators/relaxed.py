@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from elbox import draws
 from elbox.estimators.base import Estimate, Estimator
-from elbox.estimators.codes import Encoded, closed_form
+from elbox.estimators.codes import Encoded
 from elbox.objectives import Objective
 from elbox.parts import part
 from elbox.schedules import Schedule, check_weight, value_at
@@ -72,7 +72,7 @@ class Relaxed(Estimator):
         return self.estimate(objective, soft, progress)._replace(terms=hard)
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
-        value = objective(closed_form(terms) if objective.uses_rate else terms, progress)
+        value = objective(terms.with_kl() if objective.uses_rate else terms, progress)
         return Estimate(-value.mean(), value, terms)
 
 

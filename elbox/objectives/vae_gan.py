@@ -64,7 +64,7 @@ class VAEGAN(Objective, nn.Module):
         with torch.enable_grad():
             codes = group.z.detach().requires_grad_()  # the decoder's losses end here, before the encoder
             again = terms.decode(codes).mean
-            drawn = terms.decode(group.prior_draws().detach()).mean
+            drawn = terms.decode(group.prior_draws(type(self).__name__).detach()).mean
             distortion = self._distortion(terms, again)
             (slope,) = torch.autograd.grad(distortion.sum(), codes, retain_graph=True)
         encoder = distortion.detach() + (slope * (group.z - group.z.detach())).sum((0, 2))  # its slope, its value
