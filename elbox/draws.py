@@ -12,7 +12,7 @@ A draw takes a posterior, its context and a number of samples K, and returns z ~
 
 from __future__ import annotations
 
-__all__ = ["Draw", "DrawFunction", "again", "path", "reparameterized", "sample", "score"]
+__all__ = ["Draw", "DrawFunction", "again", "path", "reparameterized", "same_context", "sample", "score"]
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -158,6 +158,22 @@ def again(drawn: Iterable[Draw]) -> DrawFunction:
     return draw
 
 
+def same_context(a: Any, b: Any) -> bool:
+    """Whether two contexts are the same tensors: with a condition, each call of a model makes a tuple of its own.
+
+    Example:
+        >>> x, c = torch.ones(3, 5), torch.ones(3, 1)
+        >>> same_context((x, c), (x, c)), same_context((x, c), x), same_context(x, x.clone())
+        (True, False, False)
+    """
+    ones, others = _tensors(a), _tensors(b)
+    return len(ones) == len(others) and all(one is other for one, other in zip(ones, others))
+
+
+def _tensors(context: Any) -> tuple[Any, ...]:
+    return context if isinstance(context, tuple) else (context,)
+
+
 def _with_rsample(q: Distribution) -> Distribution:
     if not q.has_rsample:
         raise IncompatibleError(
@@ -208,8 +224,7 @@ def _density_along(q: Distribution, z: Tensor) -> Tensor:
 
 
 def _requires_grad(context: Any) -> bool:
-    tensors = context if isinstance(context, tuple) else (context,)
-    return any(t.requires_grad for t in tensors if isinstance(t, Tensor))
+    return any(t.requires_grad for t in _tensors(context) if isinstance(t, Tensor))
 
 
 def _detached(q: Distribution) -> Distribution | None:

@@ -10,7 +10,12 @@ __all__ = [
     "SettingError",
     "NonFiniteError",
     "RunError",
+    "check_number",
+    "check_whole",
 ]
+
+import math
+from typing import Any
 
 
 class ElboxError(ValueError):
@@ -43,3 +48,46 @@ class NonFiniteError(ElboxError):
 
 class RunError(ElboxError):
     """A run folder, checkpoint or saved model is missing, damaged, or not what it is said to be."""
+
+
+def check_whole(name: str, value: Any, least: int = 1, hint: str = "") -> None:
+    """Refuse what is no whole number ≥ `least`; one of numpy could not be saved.
+
+    Arguments:
+        name: Of the setting.
+        value: What was got for it.
+        least: The smallest number that will do.
+        hint: What else the message is to say.
+
+    Raises:
+        SettingError: naming the setting.
+
+    Example:
+        >>> check_whole("samples", 0)
+        Traceback (most recent call last):
+        elbox.errors.SettingError: got samples=0; expected a whole number ≥ 1
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SettingError(f"got {name}={value!r}; expected a whole number ≥ {least}{hint}")
+
+
+def check_number(name: str, value: Any, *, positive: bool = False, hint: str = "") -> None:
+    """Refuse what is no finite number ≥ 0, or > 0.
+
+    Arguments:
+        name: Of the setting.
+        value: What was got for it.
+        positive: Refuse 0 too.
+        hint: What else the message is to say.
+
+    Raises:
+        SettingError: naming the setting.
+
+    Example:
+        >>> check_number("ratio", -1.0)
+        Traceback (most recent call last):
+        elbox.errors.SettingError: got ratio=-1.0; expected a number ≥ 0
+    """
+    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not known or value < 0 or (positive and value == 0):
+        raise SettingError(f"got {name}={value!r}; expected a number {'>' if positive else '≥'} 0{hint}")

@@ -24,10 +24,13 @@ JITTER = 0.2  # steps vary by this share from transition to transition, so that 
 
 
 class Chains(NamedTuple):
-    """States z [..., D] of the chains, log p(z) [...] in nats up to a constant, and the mean acceptance rate [...]."""
+    """States z [..., D] of the chains, log p(z) [...] in nats up to a constant, its gradient [..., D], and the mean
+    acceptance rate [...].
+    """
 
     z: Tensor
     log_p: Tensor
+    slope: Tensor
     acceptance: Tensor
 
 
@@ -83,7 +86,9 @@ def leapfrog(
     return z, momentum, value, slope
 
 
-def hmc(field: Field, z: Tensor, step: Tensor | float, leapfrogs: int = 10, transitions: int = 1) -> Chains:
+def hmc(
+    field: Field, start: Tensor | Chains, step: Tensor | float, leapfrogs: int = 10, transitions: int = 1
+) -> Chains:
     r"""Transitions of Hamiltonian Monte Carlo, of all chains at once.
 
     Each leaves the density as it is. The step of each chain and transition is drawn from ε · U(0.8, 1.2); an end where
@@ -94,7 +99,7 @@ def hmc(field: Field, z: Tensor, step: Tensor | float, leapfrogs: int = 10, tran
 
     Arguments:
         field: z ↦ (log p(z), ∇log p(z)), of a density that need not be normalised.
-        z: Where the chains begin, [..., D].
+        start: Where the chains begin, [..., D], or what an earlier call returned, which saves an evaluation.
         step: ε, broadcastable to [..., 1].
         leapfrogs: Leapfrog steps of one transition.
         transitions: Number of transitions.
@@ -106,8 +111,7 @@ def hmc(field: Field, z: Tensor, step: Tensor | float, leapfrogs: int = 10, tran
         >>> bool((chains.z.var(0) - 1).abs().max() < 0.1), bool(chains.acceptance.mean() > 0.9)
         (True, True)
     """
-    z = z.detach()
-    log_p, slope = field(z)
+    z, log_p, slope = start[:3] if isinstance(start, Chains) else (start.detach(), *field(start.detach()))
     accepted = torch.zeros_like(log_p)
     for _ in range(transitions):
         varied = step * (1 + JITTER * (2 * torch.rand_like(log_p)[..., None] - 1))
@@ -118,7 +122,7 @@ def hmc(field: Field, z: Tensor, step: Tensor | float, leapfrogs: int = 10, tran
         take = torch.rand_like(chance) < chance
         z, slope = torch.where(take[..., None], end, z), torch.where(take[..., None], end_slope, slope)
         log_p, accepted = torch.where(take, end_p, log_p), accepted + chance / transitions
-    return Chains(z, log_p, accepted)
+    return Chains(z, log_p, slope, accepted)
 
 
 def adapted(log_step: Tensor, acceptance: Tensor, target: float, rate: float = 0.05) -> Tensor:

@@ -13,8 +13,8 @@ from torch.distributions import Bernoulli, Distribution
 
 from elbox import draws
 from elbox.distributions import OneHots, VonMises
-from elbox.distributions.support import centre, family
-from elbox.errors import DataError, IncompatibleError, SettingError, ShapeError
+from elbox.distributions.support import centre, discrete, family
+from elbox.errors import DataError, IncompatibleError, ShapeError, check_whole
 from elbox.parts import part
 from elbox.terms import Group, Terms
 
@@ -93,8 +93,7 @@ class VAE(nn.Module):
             IncompatibleError: if prior and posterior differ in their support.
             SettingError: if there are no samples.
         """
-        if samples < 1:
-            raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
+        check_whole("samples", samples)
         c = self.given(x, c)
         z, log_qz, q = draw(self.posterior, _join(x, c), samples)
         px = self.likelihood(_join(z, _repeat(c, len(z))))
@@ -236,11 +235,7 @@ class VAE(nn.Module):
 
 def _codes(d: Distribution) -> str:
     """What a distribution is over, in words."""
-    try:
-        discrete = d.support is not None and d.support.is_discrete
-    except (AttributeError, NotImplementedError):  # of flows, which say nothing
-        discrete = False
-    if not discrete:
+    if not discrete(d):
         return "real numbers"
     if isinstance(d, OneHots):
         return f"one-hot codes of {d.categories} categories"

@@ -6,15 +6,16 @@ of the run). Each is a callable t ↦ value for t in [0, 1]; t may be a tensor, 
 
 from __future__ import annotations
 
-__all__ = ["Schedule", "Constant", "Linear", "Sigmoid", "Cyclical", "Capacity", "value_at"]
+__all__ = ["Schedule", "Constant", "Linear", "Sigmoid", "Cyclical", "Capacity", "check_weight", "value_at"]
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from elbox.errors import SettingError
+from elbox.errors import SettingError, check_number, check_whole
 from elbox.parts import part
 
 
@@ -96,8 +97,7 @@ class Sigmoid(Schedule):
 
     def __init__(self, start: float = 0.0, end: float = 1.0, over: float = 0.25, steepness: float = 10.0) -> None:
         _fraction("over", over)
-        if steepness <= 0:
-            raise SettingError(f"got steepness={steepness}; expected a number > 0")
+        check_number("steepness", steepness, positive=True)
         self.start, self.end, self.over, self.steepness = start, end, over, steepness
 
     def __call__(self, t: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class Cyclical(Schedule):
         end: Value at the top.
 
     Raises:
-        SettingError: if `cycles` < 1 or `ramp` is not in (0, 1].
+        SettingError: if `cycles` is no whole number ≥ 1, or `ramp` is not in (0, 1].
 
     Example:
         >>> Cyclical(cycles=2)(torch.tensor([0.0, 0.125, 0.25, 0.5, 1.0]))
@@ -130,8 +130,7 @@ class Cyclical(Schedule):
 
     def __init__(self, cycles: int = 4, ramp: float = 0.5, end: float = 1.0) -> None:
         _fraction("ramp", ramp)
-        if cycles < 1:
-            raise SettingError(f"got cycles={cycles}; expected a whole number ≥ 1")
+        check_whole("cycles", cycles)
         self.cycles, self.ramp, self.end = cycles, ramp, end
 
     def __call__(self, t: Tensor) -> Tensor:
@@ -163,6 +162,26 @@ class Capacity(Schedule):
 
     def __call__(self, t: Tensor) -> Tensor:
         return self.nats * (t / self.over).clamp(max=1.0)
+
+
+def check_weight(name: str, value: Any, *, positive: bool = False) -> None:
+    """Refuse what is neither a finite number ≥ 0, or > 0, nor a schedule.
+
+    Arguments:
+        name: Of the setting.
+        value: What was got for it.
+        positive: Refuse 0 too.
+
+    Raises:
+        SettingError: naming the setting.
+
+    Example:
+        >>> check_weight("beta", math.nan)
+        Traceback (most recent call last):
+        elbox.errors.SettingError: got beta=nan; expected a number ≥ 0, or a schedule
+    """
+    if not isinstance(value, Schedule):
+        check_number(name, value, positive=positive, hint=", or a schedule")
 
 
 def value_at(value: float | Schedule, t: Tensor | float) -> float | Tensor:

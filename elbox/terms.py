@@ -63,18 +63,28 @@ class Group:
         return (self.log_qz - self.log_pz).mean(0) if self.kl is None else self.kl
 
     def with_kl(self) -> Group:
-        """The same group with its KL in closed form; a deterministic code has none and stays as it is.
+        """The same group with its KL in closed form, [B], where there is one; else as it is.
+
+        Where q or p depends on samples of other groups, the closed form is averaged over these.
+        """
+        if self.prior is None or not self.has_rate or self.kl is not None:
+            return self
+        try:
+            kl = kl_divergence(self.posterior, self.prior)
+        except NotImplementedError:
+            return self
+        return replace(self, kl=kl if kl.dim() == 1 else kl.mean(0))
+
+    def prior_draws(self, who: str) -> Tensor:
+        """As many draws of p(z) as there are codes, [K, B, D], reparameterised where the prior can be.
 
         Raises:
-            NotImplementedError: if torch knows no closed form for the two distributions.
+            IncompatibleError: naming who asks, if there is no prior.
         """
-        if self.prior is None or not self.has_rate:
-            return self
-        return replace(self, kl=kl_divergence(self.posterior, self.prior))
-
-    def prior_draws(self) -> Tensor:
-        """As many draws of p(z) as there are codes, [K, B, D], reparameterised where the prior can be."""
-        assert self.prior is not None
+        if self.prior is None:
+            raise IncompatibleError(
+                f"{who} compares codes with draws of the prior, got a model with no prior; use a StandardNormal prior"
+            )
         missing = self.z.shape[: 2 - len(self.prior.batch_shape)]  # with a condition, the prior has [B]
         return self.prior.rsample(missing) if self.prior.has_rsample else self.prior.sample(missing)
 
@@ -149,6 +159,10 @@ class Terms:
     def elbo(self) -> Tensor:
         """−(distortion + rate), [B], nats."""
         return -(self.distortion + self.rate)
+
+    def with_kl(self) -> Terms:
+        """The same terms with the KL of each group in closed form, where there is one."""
+        return replace(self, groups={name: group.with_kl() for name, group in self.groups.items()})
 
     def leave_one_out(self) -> Terms:
         r"""Terms of the K subsets with one sample left out: [K − 1, K·B], subset k at columns kB … (k+1)B − 1.

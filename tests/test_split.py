@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,13 +11,14 @@ from torch.distributions import Distribution
 from zuko.lazy import LazyDistribution
 
 from elbox import ELBO, IWAE, VAE, AnalyticKL, Path, Renyi, Reparameterized, Score, Training
+from elbox.baselines import Baseline, InputDependent, MovingAverage
 from elbox.distributions import diagonal_normal
-from elbox.estimators import Covariance, Estimator
+from elbox.estimators import Covariance, Estimator, ReweightedWakeSleep, WakeSleep
 from elbox.objectives import CUBO, MIWAE, PIWAE, TVO, Objective, Split
 from elbox.train import train
 from elbox.train.step import Step
 from tests.unbiased.exact import Gradient, gradient
-from tests.unbiased.models import batch, model
+from tests.unbiased.models import batch, encoder, model
 
 PAIRS: dict[str, tuple[Objective, Objective]] = {
     "PIWAE": PIWAE(2, 2).pair,
@@ -132,3 +135,32 @@ def test_cubo_leaves_the_generative_model_to_iwae() -> None:
     for n in of_split:
         same = torch.allclose(of_split[n], of_iwae[n])
         assert same != n.startswith("posterior"), n
+
+
+@pytest.mark.parametrize("baseline", [MovingAverage, lambda: InputDependent(encoder(1), normalize=True)])
+def test_a_baseline_learns_from_the_inference_model_alone(baseline: Callable[[], Baseline]) -> None:
+    """The generative model has no score to be judged, so its objective is none of a baseline's business."""
+    f, g, learned = ELBO(samples=2), ELBO(beta=3.0, samples=2), []
+    for objective in (Split(f, g), g):
+        torch.manual_seed(4)
+        how = Score(baseline()).double().train()
+        loss = how(model("Coins", "Coins"), batch(), objective).loss
+        loss.backward()
+        learned.append([*how.buffers(), *(p.grad for p in how.parameters())])
+    assert any(t.any() for t in learned[1])
+    for of_split, of_g in zip(*learned, strict=True):
+        torch.testing.assert_close(of_split, of_g)
+
+
+@pytest.mark.parametrize("how", [WakeSleep(), ReweightedWakeSleep()])
+def test_a_night_is_dreamt_once(how: WakeSleep) -> None:
+    """One dream, for the inference model: the data and the dreams are each encoded once, and decoded twice and once."""
+    vae, calls = model(), {"posterior": 0, "likelihood": 0}
+    for name in calls:
+
+        def count(*_: object, name: str = name) -> None:
+            calls[name] += 1
+
+        getattr(vae, name).register_forward_hook(count)
+    how(vae, batch(), PIWAE(2, 2))
+    assert calls == {"posterior": 2, "likelihood": 3}

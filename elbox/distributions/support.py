@@ -7,7 +7,7 @@ agree; one that moves with its parameters must lie in that of the prior wherever
 
 from __future__ import annotations
 
-__all__ = ["Support", "centre", "check_rate", "moves", "support"]
+__all__ = ["Support", "centre", "check_rate", "discrete", "mean", "moves", "real", "support"]
 
 import math
 from typing import Any, NamedTuple
@@ -101,6 +101,32 @@ _INTERVALS = (
 )
 
 
+def discrete(d: Distribution) -> bool:
+    """Whether a distribution is over a countable set, such as of codes; a flow, which does not say, is not."""
+    try:
+        return d.support is not None and bool(d.support.is_discrete)
+    except (AttributeError, NotImplementedError):
+        return False
+
+
+def real(d: Distribution) -> bool:
+    """Whether a distribution has a density on the whole line in each dimension; a flow, which does not say, has one.
+
+    On a part of the line most densities of torch go on beyond their support, to where nothing is to be found.
+
+    Arguments:
+        d: A distribution over vectors or numbers.
+
+    Example:
+        >>> import torch
+        >>> from torch.distributions import Gamma
+        >>> real(Normal(torch.zeros(2), torch.ones(2))), real(Gamma(torch.ones(2), torch.ones(2)))
+        (True, False)
+    """
+    found = support(d)
+    return not discrete(d) and (found is None or found.where == (-math.inf, math.inf))
+
+
 def moves(d: Distribution) -> bool:
     r"""Whether the edges of a distribution's support are parameters of it.
 
@@ -138,8 +164,13 @@ def centre(d: Distribution) -> Tensor | None:
         >>> centre(Cauchy(torch.ones(2), torch.ones(2)))
         tensor([1., 1.])
     """
+    return d.mode if isinstance(family(d), Cauchy) else mean(d)
+
+
+def mean(d: Distribution) -> Tensor | None:
+    """E[z]; None where there is none, as for a Cauchy distribution, or no formula is known, as for flows."""
     try:
-        return d.mode if isinstance(family(d), Cauchy) else d.mean
+        return None if isinstance(family(d), Cauchy) else d.mean
     except (NotImplementedError, AttributeError):
         return None
 

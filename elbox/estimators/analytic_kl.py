@@ -4,8 +4,6 @@ from __future__ import annotations
 
 __all__ = ["AnalyticKL"]
 
-from dataclasses import replace
-
 from torch import Tensor
 
 from elbox import draws
@@ -13,7 +11,7 @@ from elbox.errors import IncompatibleError
 from elbox.estimators.base import Estimate, Estimator
 from elbox.objectives import Objective
 from elbox.parts import part
-from elbox.terms import Group, Terms
+from elbox.terms import Terms
 
 
 @part
@@ -47,17 +45,14 @@ class AnalyticKL(Estimator):
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
-        exact = replace(terms, groups={name: _with_kl(group) for name, group in terms.groups.items()})
+        exact = terms.with_kl()
+        for group in exact.groups.values():
+            if group.has_rate and group.kl is None:
+                q, p = type(group.posterior).__name__, type(group.prior).__name__
+                raise IncompatibleError(
+                    f"AnalyticKL needs a closed-form KL(posterior ‖ prior), and there is none for the distributions "
+                    f"({q}, {p}); use Reparameterized() or Path(), or a StandardNormal prior with a DiagonalNormal "
+                    "posterior"
+                )
         value = objective(exact, progress)
         return Estimate(-value.mean(), value, exact)
-
-
-def _with_kl(group: Group) -> Group:
-    try:
-        return group.with_kl()
-    except NotImplementedError:
-        q, p = type(group.posterior).__name__, type(group.prior).__name__
-        raise IncompatibleError(
-            f"AnalyticKL needs a closed-form KL(posterior ‖ prior), and there is none for the distributions "
-            f"({q}, {p}); use Reparameterized() or Path(), or a StandardNormal prior with a DiagonalNormal posterior"
-        ) from None

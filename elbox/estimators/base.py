@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Estimate", "Estimator"]
+__all__ = ["Estimate", "Estimator", "trains_posterior"]
 
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
@@ -136,3 +136,8 @@ class Estimator(ABC):
                 f"{type(objective).__name__} looks at samples one by one; use AnalyticKL() with ELBO(), or the "
                 "likelihood Gaussian"
             )
+
+
+def trains_posterior(terms: Terms) -> bool:
+    """Whether log q(z|x) carries a gradient: not where `Split` trains the generative model, at samples held fixed."""
+    return any(group.log_qz.requires_grad for group in terms.groups.values())

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["Encoded", "closed_form"]
+__all__ = ["Encoded"]
 
-from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from elbox.distributions import Code
+from elbox.draws import same_context
 from elbox.errors import IncompatibleError
-from elbox.terms import Group, Terms
 
 
 class Encoded:
@@ -23,10 +22,10 @@ class Encoded:
 
     def __init__(self, estimator: str) -> None:
         self.estimator = estimator
-        self.known: tuple[Any, Any] = (None, None)
+        self.known: tuple[Any, Any] | None = None
 
     def __call__(self, posterior: nn.Module, context: Any) -> Any:
-        if self.known[0] is not context:
+        if self.known is None or not same_context(self.known[0], context):
             self.known = (context, posterior(context))
         q = self.known[1]
         if not isinstance(q, Code):
@@ -35,15 +34,3 @@ class Encoded:
                 f"({type(q).__name__}); use BernoulliCode or CategoricalCode, or Reparameterized()"
             )
         return q
-
-
-def closed_form(terms: Terms) -> Terms:
-    """The terms with the rate of each group in closed form, where there is one."""
-    return replace(terms, groups={name: _with_kl(group) for name, group in terms.groups.items()})
-
-
-def _with_kl(group: Group) -> Group:
-    try:
-        return group.with_kl()
-    except NotImplementedError:
-        return group

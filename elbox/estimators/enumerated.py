@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from elbox import draws
-from elbox.errors import IncompatibleError
+from elbox.errors import IncompatibleError, check_whole
 from elbox.estimators.base import Estimate, Estimator
 from elbox.estimators.codes import Encoded
 from elbox.objectives import Objective
@@ -32,6 +32,7 @@ class Enumerated(Estimator):
         limit: Largest number of codes N.
 
     Raises:
+        SettingError: if the limit is no whole number ≥ 1.
         IncompatibleError: if the objective needs importance weights, or there are too many codes.
 
     Example:
@@ -44,6 +45,7 @@ class Enumerated(Estimator):
     """
 
     def __init__(self, limit: int = 1024) -> None:
+        check_whole("limit", limit)
         self.limit = limit
 
     @property

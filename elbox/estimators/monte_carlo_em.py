@@ -8,10 +8,12 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from elbox import draws
-from elbox.distributions import Code
-from elbox.errors import IncompatibleError, SettingError
+from elbox.distributions import VonMises
+from elbox.distributions.support import family, real, support
+from elbox.errors import IncompatibleError, SettingError, check_number, check_whole
 from elbox.estimators.base import Estimate, Estimator
 from elbox.estimators.wake_sleep import one_group
 from elbox.hmc import adapted, field_of, hmc
@@ -49,7 +51,8 @@ class MonteCarloEM(Estimator, nn.Module):
 
     Raises:
         SettingError: if a number is out of range.
-        IncompatibleError: if the objective is no bound at full weight, or there are several groups of latent variables.
+        IncompatibleError: if the objective is no bound at full weight, or there are several groups of latent variables,
+            or other ones than real numbers and angles.
 
     Example:
         >>> import torch, elbox
@@ -67,11 +70,11 @@ class MonteCarloEM(Estimator, nn.Module):
 
     def __init__(self, leapfrogs: int = 10, transitions: int = 1, acceptance: float = 0.9, step: float = 0.1) -> None:
         super().__init__()
-        if min(leapfrogs, transitions) < 1 or not 0 < acceptance < 1 or not step > 0:
-            raise SettingError(
-                f"got leapfrogs={leapfrogs}, transitions={transitions}, acceptance={acceptance}, step={step}; expected "
-                "whole numbers ≥ 1, a rate between 0 and 1 and a step > 0"
-            )
+        check_whole("leapfrogs", leapfrogs)
+        check_whole("transitions", transitions)
+        check_number("step", step, positive=True)
+        if not 0 < acceptance < 1:
+            raise SettingError(f"got acceptance={acceptance}; expected a rate between 0 and 1, neither included")
         self.leapfrogs, self.transitions, self.acceptance = leapfrogs, transitions, acceptance
         self.register_buffer("log_step", torch.tensor(math.log(step)))
         self.register_buffer("accepted", torch.tensor(acceptance))
@@ -89,14 +92,10 @@ class MonteCarloEM(Estimator, nn.Module):
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
         group = one_group(terms, "MonteCarloEM samples")
-        if isinstance(group.posterior, Code):
-            raise IncompatibleError(
-                "MonteCarloEM moves through real latent variables, got a posterior over discrete codes; use "
-                "WakeSleep(), or a DiagonalNormal posterior"
-            )
-        value = objective(terms, progress).detach()
         prior, decode, x = group.prior, terms.decode, terms.x
         assert prior is not None
+        _check_real(prior)
+        value = objective(terms, progress).detach()
         assert decode is not None
         assert x is not None
 
@@ -117,6 +116,15 @@ class MonteCarloEM(Estimator, nn.Module):
     def logs(self) -> dict[str, Tensor]:
         """The rate of acceptance of the last batch, and the step size for the next."""
         return {"acceptance": self.accepted, "step_size": self.log_step.exp()}
+
+
+def _check_real(prior: Distribution) -> None:
+    """Chains know no edges. Round a circle they may go: there all densities are periodic."""
+    if not (real(prior) or isinstance(family(prior), VonMises)):
+        raise IncompatibleError(
+            f"MonteCarloEM moves through real latent variables, got a prior over {support(prior) or 'discrete codes'}; "
+            "use WakeSleep(), or a DiagonalNormal posterior with a StandardNormal prior"
+        )
 
 
 def _full_weight(objective: Objective) -> bool:

@@ -19,10 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from elbox import draws
-from elbox.errors import IncompatibleError
+from elbox.errors import IncompatibleError, check_number
 from elbox.estimators.base import Estimate, Estimator
 from elbox.estimators.codes import Encoded
-from elbox.estimators.relaxed import check_temperature
 from elbox.objectives import Objective
 from elbox.parts import part
 from elbox.terms import Terms
@@ -100,7 +99,7 @@ class RELAX(Estimator, nn.Module):
         scale: float = 1.0,
     ) -> None:
         super().__init__()
-        check_temperature(float(temperature))
+        check_number("temperature", temperature, positive=True)
         self.surrogate, self.baseline = surrogate, baseline
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
         self.scale = nn.Parameter(torch.tensor(float(scale)))
@@ -131,8 +130,8 @@ class RELAX(Estimator, nn.Module):
         hard: Terms = model.terms(x, objective.samples, c=c, draw=coupled.hard)  # type: ignore[operator]
         _check_one_group(hard)
         value = objective(hard, progress)
-        soft: Terms = model.terms(x, objective.samples, c=c, draw=coupled.soft)  # type: ignore[operator]
-        control = self._control(objective, soft, progress, coupled, x, c)
+        soft: Terms = model.terms(x, objective.samples, c=hard.c, draw=coupled.soft)  # type: ignore[operator]
+        control = self._control(objective, soft, progress, coupled)
         gradient = _gradient(_signal(objective, hard, value, progress, coupled), control, coupled)
         steer = ((coupled.attached - coupled.attached.detach()) * gradient.detach()).sum() / len(x)
         own = self._own_loss(gradient.square().sum() / len(x))
@@ -143,9 +142,9 @@ class RELAX(Estimator, nn.Module):
 
     __call__ = forward
 
-    def _control(
-        self, objective: Objective, soft: Terms, progress: Tensor | float, coupled: _Coupled, x: Tensor, c: Any
-    ) -> _Control:
+    def _control(self, objective: Objective, soft: Terms, progress: Tensor | float, coupled: _Coupled) -> _Control:
+        x, c = soft.x, soft.c
+        assert x is not None
         relaxed = self.scale * objective(soft, progress)  # η F, [B]
         extra, z = torch.zeros_like(soft.log_px), next(iter(soft.groups.values())).z
         if self.surrogate is not None:

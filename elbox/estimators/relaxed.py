@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Relaxed", "check_temperature"]
+__all__ = ["Relaxed"]
 
 from typing import Any
 
@@ -10,23 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from elbox import draws
-from elbox.errors import SettingError
 from elbox.estimators.base import Estimate, Estimator
-from elbox.estimators.codes import Encoded, closed_form
+from elbox.estimators.codes import Encoded
 from elbox.objectives import Objective
 from elbox.parts import part
-from elbox.schedules import Schedule, value_at
+from elbox.schedules import Schedule, check_weight, value_at
 from elbox.terms import Terms
-
-
-def check_temperature(value: Any) -> None:
-    """Refuse what is neither a positive number nor a schedule.
-
-    Raises:
-        SettingError: naming it.
-    """
-    if not (isinstance(value, Schedule) or (isinstance(value, int | float) and 0 < value < float("inf"))):
-        raise SettingError(f"got temperature={value!r}; expected a number > 0, or a schedule")
 
 
 @part
@@ -64,7 +53,7 @@ class Relaxed(Estimator):
     bias = "the gradient of the relaxed code's objective; the bias falls with the temperature"
 
     def __init__(self, temperature: float | Schedule = 0.5) -> None:
-        check_temperature(temperature)
+        check_weight("temperature", temperature, positive=True)
         self.temperature = temperature
 
     @property
@@ -79,11 +68,11 @@ class Relaxed(Estimator):
         draw = _draw(encoded, value_at(self.temperature, progress))
         soft: Terms = model.terms(x, objective.samples, c=c, draw=draw)  # type: ignore[operator]
         with torch.no_grad():
-            hard: Terms = model.terms(x, objective.samples, c=c, draw=_hard(encoded))  # type: ignore[operator]
+            hard: Terms = model.terms(x, objective.samples, c=soft.c, draw=_hard(encoded))  # type: ignore[operator]
         return self.estimate(objective, soft, progress)._replace(terms=hard)
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
-        value = objective(closed_form(terms) if objective.uses_rate else terms, progress)
+        value = objective(terms.with_kl() if objective.uses_rate else terms, progress)
         return Estimate(-value.mean(), value, terms)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from elbox import draws
 from elbox.baselines import Baseline, InputDependent, LeaveOneOut, StandIn
 from elbox.errors import IncompatibleError
-from elbox.estimators.base import Estimate, Estimator
+from elbox.estimators.base import Estimate, Estimator, trains_posterior
 from elbox.objectives import Objective
 from elbox.parts import part
 from elbox.terms import Terms
@@ -73,6 +73,8 @@ class Score(Estimator, nn.Module):
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
         value = objective(terms, progress)  # F, [B]
+        if not trains_posterior(terms):  # nothing to be weighed, and nothing of the baseline's
+            return Estimate(-value.mean(), value, terms)
         signal = self.baseline(objective, terms, value, progress)
         log_q = torch.stack([group.log_qz for group in terms.groups.values()]).sum(0)
         weighted = (signal.weight * (log_q - log_q.detach())).sum(0)  # value 0, gradient of the score

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from elbox import draws
 from elbox.estimators.base import Estimate, Estimator
-from elbox.estimators.codes import Encoded, closed_form
-from elbox.estimators.relaxed import check_temperature
+from elbox.estimators.codes import Encoded
 from elbox.objectives import Objective
 from elbox.parts import part
-from elbox.schedules import Schedule, value_at
+from elbox.schedules import Schedule, check_weight, value_at
 from elbox.terms import Terms
 
 
@@ -52,7 +51,7 @@ class StraightThrough(Estimator):
 
     def __init__(self, temperature: float | Schedule | None = None) -> None:
         if temperature is not None:
-            check_temperature(temperature)
+            check_weight("temperature", temperature, positive=True)
         self.temperature = temperature
 
     @property
@@ -67,7 +66,7 @@ class StraightThrough(Estimator):
         return self.estimate(objective, terms, progress)
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
-        found = closed_form(terms) if objective.uses_rate else terms
+        found = terms.with_kl() if objective.uses_rate else terms
         value = objective(found, progress)
         return Estimate(-value.mean(), value, found)
 

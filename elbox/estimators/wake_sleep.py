@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from elbox import draws
-from elbox.errors import IncompatibleError, SettingError
-from elbox.estimators.base import Estimate, Estimator
+from elbox.errors import IncompatibleError, SettingError, check_number
+from elbox.estimators.base import Estimate, Estimator, trains_posterior
 from elbox.objectives import Objective
 from elbox.parts import part
 from elbox.players import aside
@@ -54,8 +54,10 @@ class WakeSleep(Estimator):
     bias = "the posterior follows the reverse KL, not the objective"
 
     def __init__(self, wake: float = 0.0, sleep: float = 1.0) -> None:
-        if min(wake, sleep) < 0 or wake + sleep == 0:
-            raise SettingError(f"got wake={wake}, sleep={sleep}; expected weights ≥ 0, of which one is positive")
+        check_number("wake", wake)
+        check_number("sleep", sleep)
+        if wake + sleep == 0:
+            raise SettingError("got wake=0, sleep=0; expected one of them to be > 0")
         self.wake, self.sleep = wake, sleep
 
     @property
@@ -78,6 +80,8 @@ class WakeSleep(Estimator):
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
         held = {name: replace(g, log_qz=g.log_qz.detach()) for name, g in terms.groups.items()}
         value = objective(replace(terms, groups=held), progress)
+        if not trains_posterior(terms):
+            return Estimate(-value.mean(), value, terms)
         of_posterior = torch.zeros_like(value.mean())
         if self.wake:
             of_posterior = of_posterior + self.wake * _awake(terms)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from elbox import draws
-from elbox.errors import IncompatibleError, SettingError
+from elbox.errors import IncompatibleError, SettingError, check_number, check_whole
 from elbox.estimators.base import Estimate, Estimator
 from elbox.estimators.monte_carlo_em import MonteCarloEM
 from elbox.nn.bayesian import BayesianLinear
@@ -30,8 +30,7 @@ class _Around(nn.Module):
 
     def __init__(self, estimator: Estimator, examples: int) -> None:
         super().__init__()
-        if examples < 0:
-            raise SettingError(f"got examples={examples}; expected the number of training examples")
+        check_whole("examples", examples, 0)
         self.estimator, self.examples = estimator, examples
         self.unbiased, self.bias, self.robust = estimator.unbiased, estimator.bias, estimator.robust
 
@@ -153,8 +152,7 @@ class MAP(_Around, Estimator):
 
     def __init__(self, estimator: Estimator, examples: int, scale: float = 1.0) -> None:
         super().__init__(estimator, examples)
-        if not scale > 0:
-            raise SettingError(f"got scale={scale}; expected a positive number")
+        check_number("scale", scale, positive=True)
         self.scale = scale
 
     def _with_share(self, model: nn.Module, estimate: Estimate) -> Estimate:

@@ -29,7 +29,7 @@ from elbox.evaluate.fast import fast
 from elbox.evaluate.moments import Moments
 from elbox.evaluate.result import ACTIVE, Evaluation, MeanSE
 from elbox.evaluate.scope import Examples, like_model, measuring, on_device
-from elbox.evaluate.weights import Sums, log_sums, partial_sums, wide, with_rate
+from elbox.evaluate.weights import Sums, log_sums, partial_sums, wide
 from elbox.objectives import Objective
 from elbox.terms import Terms
 
@@ -221,7 +221,7 @@ def held_out(
 
 
 def _held_out(terms: Terms, bound: Objective) -> dict[str, float]:
-    exact = replace(terms, groups={name: with_rate(group) for name, group in terms.groups.items()})
+    exact = terms.with_kl()
     values = {"bound": bound(exact), "distortion": exact.distortion}
     if all(group.has_rate for group in exact.groups.values()):
         values["rate"] = exact.rate

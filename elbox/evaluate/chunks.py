@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from elbox.cost import count
-from elbox.draws import Draw
-from elbox.errors import DataError, SettingError, ShapeError
+from elbox.draws import Draw, same_context
+from elbox.errors import DataError, ShapeError, check_whole
 from elbox.evaluate.scope import Examples, like_model, on_device
 from elbox.terms import Terms
 
@@ -152,7 +152,7 @@ class Remembered:
     """
 
     def __init__(self) -> None:
-        self.known: dict[int, tuple[nn.Module, tuple[Any, ...], Distribution]] = {}
+        self.known: dict[int, tuple[nn.Module, Any, Distribution]] = {}
 
     def __call__(self, posterior: nn.Module, context: Any, samples: int) -> Draw:
         q = self._distribution(posterior, context)
@@ -163,12 +163,11 @@ class Remembered:
         return Draw(z, q.log_prob(z), q)
 
     def _distribution(self, posterior: nn.Module, context: Any) -> Distribution:
-        tensors = context if isinstance(context, tuple) else (context,)
         known = self.known.get(id(posterior))
-        if known and len(known[1]) == len(tensors) and all(a is b for a, b in zip(known[1], tensors)):
+        if known and same_context(known[1], context):
             return known[2]
         q = posterior(context)
-        self.known[id(posterior)] = (posterior, tensors, q)  # kept alive, so that an id is not used again
+        self.known[id(posterior)] = (posterior, context, q)  # kept alive, so that an id is not used again
         return q
 
 
@@ -178,10 +177,8 @@ def _even(total: int, most: int) -> int:
 
 
 def _check(x: Examples, samples: int, memory: int, c: Tensor | None) -> None:
-    if samples < 1 or memory < 1:
-        raise SettingError(
-            f"got samples={samples}, memory={memory}; expected whole numbers ≥ 1, e.g. 1000 and {MEMORY}"
-        )
+    check_whole("samples", samples)
+    check_whole("memory", memory)
     if len(x.shape) < 2 or (c is not None and len(c) != len(x)):
         got = f"data of shape {tuple(x.shape)}" + ("" if c is None else f" with a condition of shape {tuple(c.shape)}")
         raise ShapeError(f"got {got}; expected [N, *event], and a condition for each example: one example x is x[None]")

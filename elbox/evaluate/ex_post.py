@@ -19,7 +19,8 @@ def fit_prior(
     r"""The same model with p(z) = Σ_m π_m N(z; μ_m, Σ_m) fitted to one draw of q(z|x) for each example.
 
     An autoencoder can then be sampled, and a VAE whose aggregated posterior is not its prior samples better.
-    Likelihood and posterior are those of the model given, not copies. Of a VAE the bounds change with the prior.
+    Likelihood, posterior and condition are those of the model given, not copies. Of a VAE the bounds change with the
+    prior.
 
     Reference: Ghosh et al. (2020), *From variational to deterministic autoencoders*, §4 (ex-post density estimation).
 
@@ -45,7 +46,7 @@ def fit_prior(
     first = like_model(model, x[:1])
     with measuring(model, seed):
         latent = model.encode(first, c=on_device(model, c, slice(0, 1))).event_shape[0]
-    fitted = VAE(FittedMixture(latent, components).to(first), model.likelihood, model.posterior)
+    fitted = VAE(FittedMixture(latent, components).to(first), model.likelihood, model.posterior, model.condition)
     refit(fitted, x, seed=seed, c=c, memory=memory)
     return fitted.train(model.training)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from elbox.errors import IncompatibleError, SettingError, ShapeError
+from elbox.errors import IncompatibleError, SettingError, ShapeError, check_whole
 from elbox.evaluate.chunks import MEMORY, bytes_written, rows_within
 from elbox.evaluate.scope import Examples, like_model, measuring, on_device
 from elbox.evaluate.weights import posterior_mean
@@ -101,8 +101,7 @@ def interpolate(model: VAE, a: Tensor, b: Tensor, steps: int = 10, *, spherical:
         >>> interpolate(model, torch.zeros(5), torch.ones(5), steps=7).shape
         torch.Size([7, 5])
     """
-    if steps < 2:
-        raise SettingError(f"got steps={steps}; expected a whole number ≥ 2: both ends are included")
+    check_whole("steps", steps, 2, hint=": both ends are included")
     start, end = encode(model, torch.stack([a, b]))
     t = torch.linspace(0, 1, steps, dtype=start.dtype)[:, None]
     return decode(model, _great_circle(start, end, t) if spherical else torch.lerp(start, end, t))

@@ -14,14 +14,13 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from elbox.distributions import Code
-from elbox.distributions.support import support
+from elbox.distributions.support import real
 from elbox.errors import IncompatibleError, SettingError
 from elbox.evaluate.chunks import MEMORY, bytes_written, rows_within
 from elbox.evaluate.result import MeanSE
 from elbox.evaluate.scope import Examples, like_model, measuring, on_device
 from elbox.evaluate.weights import wide
-from elbox.hmc import Field, adapted, field_of, hmc
+from elbox.hmc import Chains, Field, adapted, field_of, hmc
 from elbox.nn.bayesian import BayesianLinear
 
 DIMENSIONS = 5  # Kingma & Welling (2014), appendix D, say fewer than 5: nothing fits a density to so few samples
@@ -129,8 +128,7 @@ def _check(model: Any, x: Tensor, c: Any, samples: int, chains: int) -> None:
             "log_likelihood, which integrates over them"
         )
     q = model.encode(x, c=c)
-    place = support(model.prior(c))
-    if isinstance(q, Code) or (place is not None and place.where != (-math.inf, math.inf)):
+    if not real(model.prior(c)):
         raise IncompatibleError(
             "got marginal_likelihood on a model whose latent variables are codes or bounded; expected real numbers, on "
             "which a normal density can be fitted; use log_likelihood"
@@ -163,12 +161,13 @@ def _estimate(
 ) -> tuple[Tensor, Tensor]:
     """The estimates [B] and rates of acceptance [B], from chains that start at z [2C, B, D] and give `count` draws."""
     log_step = torch.full_like(z[:1, :, :1], math.log(STEP))
+    chains: Tensor | Chains = z
     for _ in range(burn_in // 2):
-        chains = hmc(field, z, log_step.exp(), leapfrogs)
-        z, log_step = chains.z, adapted(log_step, chains.acceptance.mean(0)[None, :, None], acceptance, RATE)
-    draws = [hmc(field, z, log_step.exp(), leapfrogs, max(1, burn_in - burn_in // 2))]
+        chains = hmc(field, chains, log_step.exp(), leapfrogs)
+        log_step = adapted(log_step, chains.acceptance.mean(0)[None, :, None], acceptance, RATE)
+    draws = [hmc(field, chains, log_step.exp(), leapfrogs, max(1, burn_in - burn_in // 2))]
     while len(draws) < count:
-        draws.append(hmc(field, draws[-1].z, log_step.exp(), leapfrogs))
+        draws.append(hmc(field, draws[-1], log_step.exp(), leapfrogs))
     first, second = torch.stack([d.z for d in draws], 1).chunk(2)  # [C, count, B, D]
     log_p = torch.stack([d.log_p for d in draws], 1).chunk(2)[1]
     ratio = _fitted(wide(first.flatten(0, 1))).log_prob(wide(second.flatten(0, 1))) - wide(log_p.flatten(0, 1))

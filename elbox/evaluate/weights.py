@@ -10,14 +10,13 @@ float64 where the device has it.
 
 from __future__ import annotations
 
-__all__ = ["Sums", "Weights", "log_sums", "partial_sums", "posterior_mean", "wide", "with_rate"]
+__all__ = ["Sums", "Weights", "log_sums", "partial_sums", "posterior_mean", "wide"]
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence
+from torch.distributions import Distribution
 
 from elbox.distributions.support import centre
 from elbox.errors import IncompatibleError
@@ -107,7 +106,7 @@ def partial_sums(terms: Terms) -> dict[str, Tensor]:
     """Sums over the K samples of `terms`, [B] or [B, D] each: all that an evaluation needs to keep of them."""
     samples = terms.log_px.shape[0]
     values = {"distortion": -wide(terms.log_px).sum(0)}
-    groups = [with_rate(group) for group in terms.groups.values()]
+    groups = list(terms.with_kl().groups.values())
     if all(group.has_rate for group in groups):
         exact = all(group.kl is not None for group in groups)
         values["closed_form"] = torch.full_like(values["distortion"], float(samples * exact))
@@ -131,20 +130,6 @@ def _latent(groups: list[Group], samples: int) -> dict[str, Tensor]:
         return {"z": samples * torch.cat([wide(m) for m in means if m is not None], -1)}
     z = wide(torch.cat([group.z for group in groups], -1))
     return {"z": z.sum(0), "z²": z.square().sum(0)}
-
-
-def with_rate(group: Group) -> Group:
-    """The group with KL(q ‖ p) in closed form, [B], where there is one; else its rate stays the mean over samples.
-
-    Where q or p depends on samples of other groups, the closed form is averaged over these.
-    """
-    if group.prior is None or not group.has_rate or group.kl is not None:
-        return group
-    try:
-        kl = kl_divergence(group.posterior, group.prior)
-    except NotImplementedError:
-        return group
-    return replace(group, kl=kl if kl.dim() == 1 else kl.mean(0))
 
 
 def _rate_per_dimension(group: Group) -> Tensor | None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.distributions import Distribution, Independent
 
-from elbox.errors import SettingError
+from elbox.errors import check_whole
 from elbox.likelihoods.base import Likelihood, Number
 from elbox.parts import part
 from elbox.spec import DataSpec
@@ -48,8 +48,7 @@ class Binomial(Likelihood):
 
     def __init__(self, net: nn.Module, levels: int = 256, offset: Number | None = None) -> None:
         super().__init__()
-        if levels < 2:
-            raise SettingError(f"got levels={levels}; expected at least 2")
+        check_whole("levels", levels, 2)
         self.net, self.levels = net, levels
         self.set_units((levels - 1) / 2 if offset is None else offset, 1.0)
 

@@ -11,7 +11,7 @@ from torch.distributions import Distribution, Independent
 
 from elbox import distributions
 from elbox.distributions import soft_clip
-from elbox.errors import SettingError
+from elbox.errors import check_whole
 from elbox.likelihoods.base import Likelihood, Number
 from elbox.parts import part
 from elbox.spec import DataSpec
@@ -59,8 +59,7 @@ class DiscretizedLogistic(Likelihood):
         scale: Number = 1.0,
     ) -> None:
         super().__init__()
-        if levels < 2:
-            raise SettingError(f"got levels={levels}; expected at least 2")
+        check_whole("levels", levels, 2)
         self.net, self.levels = net, levels
         self.set_units(offset, scale)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily
 
 from elbox.distributions import DiscretizedLogistic, RGBLogisticMixture, soft_clip
-from elbox.errors import SettingError
+from elbox.errors import check_whole
 from elbox.likelihoods.base import Likelihood, Number
 from elbox.parts import part
 from elbox.spec import DataSpec
@@ -59,8 +59,7 @@ class DiscretizedLogisticMixture(Likelihood):
         self, net: nn.Module, levels: int = 256, offset: Number = 0.0, scale: Number = 1.0, *, rgb: bool = False
     ) -> None:
         super().__init__()
-        if levels < 2:
-            raise SettingError(f"got levels={levels}; expected at least 2")
+        check_whole("levels", levels, 2)
         self.net, self.levels, self.rgb = net, levels, rgb
         self.set_units(offset, scale)
 

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from elbox.errors import SettingError
+from elbox.errors import SettingError, check_whole
 from elbox.objectives.base import Objective
 from elbox.parts import part
 from elbox.terms import Terms
@@ -39,8 +39,7 @@ class CIWAE(Objective):
     def __init__(self, beta: float = 0.5, samples: int = 64) -> None:
         if not 0 <= beta <= 1:
             raise SettingError(f"got beta={beta}; expected a number in [0, 1]: 1 is the ELBO, 0 is IWAE")
-        if not isinstance(samples, int) or samples < 1:
-            raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
+        check_whole("samples", samples)
         self.beta, self.samples = beta, samples
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:

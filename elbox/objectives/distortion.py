@@ -6,7 +6,7 @@ __all__ = ["Distortion"]
 
 from torch import Tensor
 
-from elbox.errors import SettingError
+from elbox.errors import check_whole
 from elbox.objectives.base import Objective
 from elbox.parts import part
 from elbox.terms import Terms
@@ -36,8 +36,7 @@ class Distortion(Objective):
     needs_density = False
 
     def __init__(self, samples: int = 1) -> None:
-        if not isinstance(samples, int) or samples < 1:
-            raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
+        check_whole("samples", samples)
         self.samples = samples
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:

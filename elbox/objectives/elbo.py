@@ -4,15 +4,13 @@ from __future__ import annotations
 
 __all__ = ["ELBO"]
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from elbox.errors import SettingError
+from elbox.errors import SettingError, check_number, check_whole
 from elbox.objectives.base import Objective
 from elbox.parts import part
-from elbox.schedules import Schedule, value_at
+from elbox.schedules import Schedule, check_weight, value_at
 from elbox.terms import Terms
 
 
@@ -36,7 +34,8 @@ class ELBO(Objective):
         per_dimension: Free bits for each latent dimension instead of each group.
 
     Raises:
-        SettingError: if a weight is negative, or free bits and capacity are both given.
+        SettingError: if a weight is negative, free bits and capacity are both given, or there are no free bits to be
+            had per dimension.
 
     Example:
         >>> from elbox.schedules import Linear
@@ -55,10 +54,20 @@ class ELBO(Objective):
         *,
         per_dimension: bool = False,
     ) -> None:
+        check_weight("beta", beta)
+        check_number("free_bits", free_bits)
+        check_whole("samples", samples)
+        if capacity is not None:
+            check_weight("capacity", capacity)
+            if free_bits:
+                raise SettingError("got both free_bits and capacity; expected one of them: both set the rate")
+        if per_dimension and not free_bits:
+            raise SettingError(
+                "got per_dimension=True without free_bits, which are what there is to share out; expected free_bits > 0"
+            )
         self.beta, self.free_bits, self.capacity = beta, free_bits, capacity
         self.samples, self.per_dimension = samples, per_dimension
         self.separable = free_bits == 0 and capacity is None
-        _check(beta=beta, free_bits=free_bits, capacity=capacity, samples=samples)
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
         return -terms.distortion - value_at(self.beta, progress) * self._penalised_rate(terms, progress)
@@ -74,14 +83,3 @@ class ELBO(Objective):
 
     def bound(self) -> ELBO:
         return ELBO(samples=self.samples)
-
-
-def _check(samples: int, **weights: Any) -> None:
-    for name, value in weights.items():
-        known = value is None or isinstance(value, Schedule) or (isinstance(value, int | float) and value >= 0)
-        if not known:
-            raise SettingError(f"got {name}={value!r}; expected a number ≥ 0, or a schedule")
-    if not isinstance(samples, int) or samples < 1:
-        raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
-    if weights["free_bits"] and weights["capacity"] is not None:
-        raise SettingError("got both free_bits and capacity; expected one of them: both set the rate")

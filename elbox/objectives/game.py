@@ -47,16 +47,15 @@ def detection(real: Tensor, *fakes: Tensor) -> Tensor:
 
 
 def single_group(terms: Terms, what: str) -> Group:
-    """The one group of latent variables, with its prior.
+    """The one group of latent variables.
 
     Raises:
-        IncompatibleError: if there are several groups, or there is no prior.
+        IncompatibleError: if there are several.
     """
     groups = list(terms.groups.values())
-    if len(groups) != 1 or groups[0].prior is None:
-        got = "no prior" if len(groups) == 1 else f"{len(groups)} groups of latent variables"
+    if len(groups) != 1:
         raise IncompatibleError(
-            f"{what} compares codes with draws of a prior, got a model with {got}; use one group with a StandardNormal "
-            "prior"
+            f"{what} compares codes of one group of latent variables with draws of their prior, got {len(groups)} "
+            "groups; use a model with one group"
         )
     return groups[0]

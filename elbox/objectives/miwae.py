@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from elbox.errors import SettingError, ShapeError
+from elbox.errors import ShapeError, check_whole
 from elbox.objectives.base import Objective
 from elbox.parts import part
 from elbox.terms import Terms
@@ -39,9 +39,8 @@ class MIWAE(Objective):
     """
 
     def __init__(self, outer: int = 8, inner: int = 8) -> None:
-        for name, value in (("outer", outer), ("inner", inner)):
-            if not isinstance(value, int) or value < 1:
-                raise SettingError(f"got {name}={value}; expected a whole number ≥ 1")
+        check_whole("outer", outer)
+        check_whole("inner", inner)
         self.outer, self.inner = outer, inner
         self.samples = outer * inner
 

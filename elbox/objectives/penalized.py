@@ -14,7 +14,7 @@ from elbox.errors import IncompatibleError, SettingError
 from elbox.objectives.base import Objective
 from elbox.parts import part
 from elbox.players import aside
-from elbox.schedules import Schedule, value_at
+from elbox.schedules import Schedule, check_weight, value_at
 from elbox.terms import Terms
 
 
@@ -25,10 +25,17 @@ class Penalty(ABC):
     an `nn.Module` too: its `__call__` holds them fixed (`elbox.players.frozen`), its `own_loss` trains them alone.
 
     Attributes:
-        weight: Factor ≥ 0, a number or a `Schedule`.
+        weight: Factor ≥ 0, a number or a `Schedule`; anything else is a `SettingError`.
     """
 
-    weight: float | Schedule
+    @property
+    def weight(self) -> float | Schedule:
+        return self._weight
+
+    @weight.setter
+    def weight(self, weight: Any) -> None:
+        check_weight("weight", weight)
+        self._weight: float | Schedule = weight
 
     @abstractmethod
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:

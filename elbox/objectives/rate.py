@@ -6,11 +6,11 @@ __all__ = ["Rate"]
 
 from torch import Tensor
 
-from elbox.errors import SettingError
+from elbox.errors import check_whole
 from elbox.objectives.base import Objective
 from elbox.objectives.elbo import ELBO
 from elbox.parts import part
-from elbox.schedules import Schedule, value_at
+from elbox.schedules import Schedule, check_weight, value_at
 from elbox.terms import Terms
 
 
@@ -39,10 +39,8 @@ class Rate(Objective):
     uses_rate = True
 
     def __init__(self, beta: float | Schedule = 1.0, samples: int = 1) -> None:
-        if not isinstance(beta, Schedule) and not beta >= 0:
-            raise SettingError(f"got beta={beta!r}; expected a number ≥ 0, or a schedule")
-        if not isinstance(samples, int) or samples < 1:
-            raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
+        check_weight("beta", beta)
+        check_whole("samples", samples)
         self.beta, self.samples = beta, samples
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:

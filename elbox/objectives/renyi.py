@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from elbox.errors import SettingError
+from elbox.errors import SettingError, check_whole
 from elbox.objectives.base import Objective
 from elbox.parts import part
 from elbox.terms import Terms
@@ -45,8 +45,7 @@ class Renyi(Objective):
             raise SettingError("got alpha=1, where the Rényi bound is the ELBO; use ELBO()")
         if not math.isfinite(alpha):
             raise SettingError(f"got alpha={alpha}; expected a finite number other than 1")
-        if not isinstance(samples, int) or samples < 1:
-            raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
+        check_whole("samples", samples)
         self.alpha, self.samples = alpha, samples
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:

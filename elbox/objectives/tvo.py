@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from elbox.errors import SettingError
+from elbox.errors import SettingError, check_whole
 from elbox.objectives.base import Objective
 from elbox.parts import part
 from elbox.terms import Terms
@@ -55,9 +55,8 @@ class TVO(Objective):
     def __init__(
         self, partitions: int = 5, samples: int = 10, log_first: float = -1.09, *, upper: bool = False
     ) -> None:
-        for name, value in (("partitions", partitions), ("samples", samples)):
-            if not isinstance(value, int) or value < 1:
-                raise SettingError(f"got {name}={value}; expected a whole number ≥ 1")
+        check_whole("partitions", partitions)
+        check_whole("samples", samples)
         if not (math.isfinite(log_first) and log_first < 0):
             raise SettingError(f"got log_first={log_first}; expected a number < 0, log₁₀ of β_1 in (0, 1)")
         self.partitions, self.samples, self.upper = partitions, samples, upper

@@ -7,7 +7,7 @@ __all__ = ["VAEGAN"]
 import torch
 from torch import Tensor, nn
 
-from elbox.errors import SettingError
+from elbox.errors import check_number, check_whole
 from elbox.objectives.base import Objective
 from elbox.objectives.elbo import ELBO
 from elbox.objectives.game import deception, detection, single_group
@@ -54,10 +54,8 @@ class VAEGAN(Objective, nn.Module):
 
     def __init__(self, features: nn.Module, head: nn.Module, gamma: float = 0.01, samples: int = 1) -> None:
         super().__init__()
-        if not gamma >= 0:
-            raise SettingError(f"got gamma={gamma}; expected a number ≥ 0")
-        if not isinstance(samples, int) or samples < 1:
-            raise SettingError(f"got samples={samples}; expected a whole number ≥ 1")
+        check_number("gamma", gamma)
+        check_whole("samples", samples)
         self.features, self.head, self.gamma, self.samples = features, head, gamma, samples
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
@@ -66,7 +64,7 @@ class VAEGAN(Objective, nn.Module):
         with torch.enable_grad():
             codes = group.z.detach().requires_grad_()  # the decoder's losses end here, before the encoder
             again = terms.decode(codes).mean
-            drawn = terms.decode(group.prior_draws().detach()).mean
+            drawn = terms.decode(group.prior_draws(type(self).__name__).detach()).mean
             distortion = self._distortion(terms, again)
             (slope,) = torch.autograd.grad(distortion.sum(), codes, retain_graph=True)
         encoder = distortion.detach() + (slope * (group.z - group.z.detach())).sum((0, 2))  # its slope, its value

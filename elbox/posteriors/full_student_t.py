@@ -7,17 +7,17 @@ __all__ = ["FullStudentT"]
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.distributions import Distribution
-from zuko.lazy import LazyDistribution
 
-from elbox.distributions import MultivariateStudentT, soft_clip
-from elbox.errors import SettingError, ShapeError
+from elbox.distributions import MultivariateStudentT
+from elbox.errors import SettingError
 from elbox.parts import part
+from elbox.posteriors.elliptical import Elliptical
 
 
 @part
-class FullStudentT(LazyDistribution):
+class FullStudentT(Elliptical):
     r"""q(z|x) = t_ν(z; μ(x), L(x)L(x)ᵀ), reparameterised as z = μ + √(ν/w) L ε with ε ~ N(0, I) and w ~ χ²(ν).
 
     The elliptical relative of `FullNormal`, with the same L = L_mask ⊙ L' + diag σ; it is that for ν → ∞. Its heavy
@@ -46,27 +46,12 @@ class FullStudentT(LazyDistribution):
         torch.Size([2, 3, 3])
     """
 
-    mask: Tensor
-
     def __init__(self, net: nn.Module, latent: int, df: float = 5.0) -> None:
-        super().__init__()
+        super().__init__(net, latent)
         if not df > 2:
             raise SettingError(f"got df={df}; expected more than 2 degrees of freedom, for a finite variance")
-        self.net, self.latent, self.df = net, latent, df
-        self.register_buffer("mask", torch.ones(latent, latent).tril(-1), persistent=False)
-
-    @staticmethod
-    def output_shape(latent: int) -> tuple[int, ...]:
-        """The shape that the network's output must have: (2 + D, D)."""
-        return (2 + latent, latent)
+        self.df = df
 
     def forward(self, c: Any = None) -> Distribution:
-        h = self.net(c)
-        if h.shape[-2:] != self.output_shape(self.latent):
-            raise ShapeError(
-                f"got a network output of shape {tuple(h.shape)} for FullStudentT; expected its last dimensions to be "
-                f"{self.output_shape(self.latent)}: make the network with FullStudentT.output_shape({self.latent})"
-            )
-        mean, log_scale, lower = h[..., 0, :], h[..., 1, :], h[..., 2:, :]
-        cholesky = self.mask * lower + torch.diag_embed(soft_clip(log_scale).exp())
+        mean, cholesky = self.located(c)
         return MultivariateStudentT(torch.full_like(mean[..., 0], self.df), mean, cholesky)

@@ -13,7 +13,7 @@ from torch.quasirandom import SobolEngine
 from zuko.lazy import LazyDistribution
 
 from elbox.distributions import diagonal_normal, soft_clip
-from elbox.errors import IncompatibleError, SettingError
+from elbox.errors import IncompatibleError, SettingError, check_number, check_whole
 from elbox.parts import part
 
 DECAYS = (0.9, 0.99)  # of Adam's two moments; the second forgets within the few steps that there are
@@ -64,11 +64,12 @@ class LocalNormal(LazyDistribution):
         self, prior: nn.Module, likelihood: nn.Module, latent: int, steps: int = 20, lr: float = 0.3, samples: int = 4
     ) -> None:
         super().__init__()
-        if min(latent, steps) < 1 or samples < 2 or samples % 2 or not lr > 0:
-            raise SettingError(
-                f"got latent={latent}, steps={steps}, lr={lr}, samples={samples}; expected whole numbers ≥ 1, a rate "
-                "> 0 and an even number of samples"
-            )
+        check_whole("latent", latent)
+        check_whole("steps", steps)
+        check_number("lr", lr, positive=True)
+        check_whole("samples", samples, 2)
+        if samples % 2:
+            raise SettingError(f"got samples={samples}; expected an even number: they come in pairs ±ε")
         if getattr(likelihood, "of_batch", False):
             raise IncompatibleError(
                 f"got LocalNormal with {type(likelihood).__name__}, whose variance is that of a batch in training; "

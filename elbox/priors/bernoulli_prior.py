@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 from zuko.lazy import LazyDistribution
 
 from elbox.distributions import Bits
-from elbox.errors import SettingError
+from elbox.errors import SettingError, check_whole
 from elbox.parts import part
 
 
@@ -44,6 +44,7 @@ class BernoulliPrior(LazyDistribution):
 
     def __init__(self, latent: int, share: float = 0.5, *, learned: bool = False) -> None:
         super().__init__()
+        check_whole("latent", latent)
         if not 0 < share < 1:
             raise SettingError(f"got share={share}; expected a probability between 0 and 1, neither included")
         logits = torch.full((latent,), math.log(share) - math.log1p(-share))

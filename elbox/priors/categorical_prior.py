@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 from zuko.lazy import LazyDistribution
 
 from elbox.distributions import OneHots
+from elbox.errors import check_whole
 from elbox.parts import part
 
 
@@ -38,6 +39,8 @@ class CategoricalPrior(LazyDistribution):
 
     def __init__(self, groups: int, categories: int, *, learned: bool = False) -> None:
         super().__init__()
+        check_whole("groups", groups)
+        check_whole("categories", categories, 2)
         self.categories = categories
         if learned:
             self.logits = nn.Parameter(torch.zeros(groups * categories))

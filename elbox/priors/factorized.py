@@ -13,7 +13,7 @@ from torch.distributions import Distribution, Laplace, constraints
 from zuko.lazy import LazyDistribution
 
 from elbox.distributions.families import Parameter, parameters, product
-from elbox.errors import SettingError
+from elbox.errors import SettingError, check_whole
 from elbox.parts import part
 
 
@@ -56,6 +56,7 @@ class Factorized(LazyDistribution):
         **values: float | Sequence[float],
     ) -> None:
         super().__init__()
+        check_whole("latent", latent)
         self.latent, self.family, self.learned = latent, family, learned
         known, cls = parameters(family), cast(Any, family)  # whose constraints mypy takes for a property
         for name in values:

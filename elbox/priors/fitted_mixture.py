@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily, MultivariateNormal
 from zuko.lazy import LazyDistribution
 
-from elbox.errors import DataError
+from elbox.errors import DataError, check_whole
 from elbox.parts import part
 
 
@@ -45,6 +45,8 @@ class FittedMixture(LazyDistribution):
 
     def __init__(self, latent: int, components: int = 10) -> None:
         super().__init__()
+        check_whole("latent", latent)
+        check_whole("components", components)
         self.components = components
         self.register_buffer("logits", torch.zeros(components))
         self.register_buffer("means", torch.zeros(components, latent))

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 from zuko.lazy import LazyDistribution
 
 from elbox.distributions import diagonal_normal, soft_clip
+from elbox.errors import check_whole
 from elbox.parts import part
 
 
@@ -35,6 +36,7 @@ class LearnedNormal(LazyDistribution):
 
     def __init__(self, latent: int) -> None:
         super().__init__()
+        check_whole("latent", latent)
         self.mean = nn.Parameter(torch.zeros(latent))
         self.log_scale = nn.Parameter(torch.zeros(latent))
 

@@ -12,6 +12,7 @@ from torch.distributions import Categorical, Distribution, MixtureSameFamily
 from zuko.lazy import LazyDistribution
 
 from elbox.distributions import diagonal_normal, soft_clip
+from elbox.errors import check_whole
 from elbox.parts import part
 
 
@@ -35,6 +36,8 @@ class NormalMixture(LazyDistribution):
 
     def __init__(self, latent: int, components: int = 10) -> None:
         super().__init__()
+        check_whole("latent", latent)
+        check_whole("components", components)
         self.logits = nn.Parameter(torch.zeros(components))
         self.means = nn.Parameter(torch.randn(components, latent))
         self.log_scales = nn.Parameter(torch.zeros(components, latent))

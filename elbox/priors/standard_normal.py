@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 from zuko.lazy import LazyDistribution
 
 from elbox.distributions import diagonal_normal
+from elbox.errors import check_whole
 from elbox.parts import part
 
 
@@ -37,6 +38,7 @@ class StandardNormal(LazyDistribution):
 
     def __init__(self, latent: int) -> None:
         super().__init__()
+        check_whole("latent", latent)
         self.register_buffer("zero", torch.zeros(latent), persistent=False)
         self.register_buffer("one", torch.ones(latent), persistent=False)
 

@@ -16,7 +16,7 @@ from elbox.nn import MLP
 from elbox.objectives import GAN, VAEGAN, AdversarialCodes, Distortion, Penalized
 from elbox.posteriors import FromPrior
 from elbox.priors import StandardNormal
-from elbox.recipes.autoencoders import ae
+from elbox.recipes.autoencoders import ae, with_prior
 from elbox.recipes.base import Recipe, recipe
 from elbox.recipes.gaussian import vae
 from elbox.recipes.units import plain_mean
@@ -54,8 +54,7 @@ def wae_gan(
         >>> elbox.recipes.wae_gan(elbox.DataSpec((5,), "binary")).model.sample(3).shape
         torch.Size([3, 5])
     """
-    plain = ae(data, latent, hidden, activation, likelihood).model
-    model = VAE(StandardNormal(latent), plain.likelihood, plain.posterior)
+    model = with_prior(ae(data, latent, hidden, activation, likelihood), StandardNormal(latent))
     penalty = AdversarialCodes(MLP(latent, discriminator, ()), weight)
     return Recipe(model, Penalized(Distortion(), [penalty]), Reparameterized())
 

@@ -80,3 +80,8 @@ def dae(
     return Recipe(
         VAE(None, plain.likelihood, Corrupted(plain.posterior, masking, noise)), Distortion(), Reparameterized()
     )
+
+
+def with_prior(plain: Recipe, prior: nn.Module) -> VAE:
+    """The autoencoder of a recipe with a prior, from which it can be sampled."""
+    return VAE(prior, plain.model.likelihood, plain.model.posterior)

@@ -15,7 +15,7 @@ from elbox.nn import MLP
 from elbox.objectives import ELBO, AdversarialTotalCorrelation, InferredPrior, Penalized, TotalCorrelation
 from elbox.recipes.base import Recipe, recipe
 from elbox.recipes.gaussian import vae
-from elbox.schedules import Schedule
+from elbox.schedules import Schedule, check_weight
 from elbox.spec import DataSpec
 
 
@@ -84,6 +84,7 @@ def factor_vae(
         >>> r.objective.penalties[0].discriminator.inputs
         (3,)
     """
+    check_weight("gamma", gamma)
     base = vae(data, latent, hidden, activation, likelihood)
     penalty = AdversarialTotalCorrelation(MLP(latent, discriminator, (), nn.LeakyReLU), gamma)
     return replace(base, objective=Penalized(ELBO(), [penalty]))

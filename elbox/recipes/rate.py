@@ -109,5 +109,5 @@ def free_bits_vae(
         >>> elbox.recipes.free_bits_vae(elbox.DataSpec((5,), "binary"), free_bits=0.5).objective.free_bits
         0.5
     """
-    objective = ELBO(free_bits=free_bits, per_dimension=per_dimension)
+    objective = ELBO(free_bits=free_bits, per_dimension=per_dimension and free_bits > 0)
     return replace(vae(data, latent, hidden, activation, likelihood), objective=objective)

@@ -13,10 +13,9 @@ from elbox.errors import SettingError
 from elbox.estimators import Reparameterized
 from elbox.kernels import RBF
 from elbox.likelihoods.base import Likelihood
-from elbox.model import VAE
 from elbox.objectives import ELBO, MMD, Distortion, Penalized, SlicedWasserstein
 from elbox.priors import StandardNormal
-from elbox.recipes.autoencoders import ae
+from elbox.recipes.autoencoders import ae, with_prior
 from elbox.recipes.base import Recipe, recipe
 from elbox.recipes.gaussian import vae
 from elbox.schedules import Schedule
@@ -88,7 +87,7 @@ def wae_mmd(
         >>> elbox.recipes.wae_mmd(elbox.DataSpec((5,), "binary")).model.sample(4).shape
         torch.Size([4, 5])
     """
-    model = _sampled(ae(data, latent, hidden, activation, likelihood), latent)
+    model = with_prior(ae(data, latent, hidden, activation, likelihood), StandardNormal(latent))
     return Recipe(model, Penalized(Distortion(), [MMD(weight)]), Reparameterized())
 
 
@@ -122,11 +121,6 @@ def swae(
         >>> elbox.recipes.swae(elbox.DataSpec((5,), "binary")).model.sample(4).shape
         torch.Size([4, 5])
     """
-    model = _sampled(ae(data, latent, hidden, activation, likelihood), latent)
+    model = with_prior(ae(data, latent, hidden, activation, likelihood), StandardNormal(latent))
     penalty = SlicedWasserstein(10.0 * data.dims if weight is None else weight, projections)
     return Recipe(model, Penalized(Distortion(), [penalty]), Reparameterized())
-
-
-def _sampled(plain: Recipe, latent: int) -> VAE:
-    """The autoencoder with a prior, from which it can be sampled."""
-    return VAE(StandardNormal(latent), plain.model.likelihood, plain.model.posterior)

@@ -11,8 +11,8 @@ from sklearn.mixture import GaussianMixture
 import elbox
 from elbox import VAE, DataError, DataSpec, recipes
 from elbox.evaluate import encode, refit
-from elbox.likelihoods import FixedGaussian
-from elbox.nn import MLP
+from elbox.likelihoods import FixedGaussian, Poisson
+from elbox.nn import MLP, LogTotal
 from elbox.posteriors import Deterministic, DiagonalNormal
 from elbox.priors import FittedMixture, LearnedNormal, StandardNormal
 
@@ -74,6 +74,18 @@ def test_fit_prior_makes_an_autoencoder_a_model_that_can_be_sampled() -> None:
     torch.testing.assert_close(fitted.prior().log_prob(z), right().log_prob(z))
     assert fitted.sample(4).shape == (4, 5)
     assert not any(p.requires_grad for p in fitted.prior.parameters())
+
+
+def test_fit_prior_keeps_what_the_model_computes_its_condition_with() -> None:
+    """Without it a decoder that reads the total of x would get none; codes are of posteriors that see it."""
+    likelihood, net = Poisson(MLP(2, [8], 5, context=1)), MLP(5, [8], (2, 2), context=1)
+    model = VAE(StandardNormal(2), likelihood, DiagonalNormal(net, 2), LogTotal())
+    x = torch.poisson(3 * torch.ones(50, 5))
+    fitted = elbox.fit_prior(model, x, components=2)
+    assert fitted.condition is model.condition
+    given = elbox.fit_prior(model, x, components=2, c=LogTotal()(x))
+    torch.testing.assert_close(fitted.prior.means, given.prior.means)
+    assert fitted.log_prob(x, samples=3).isfinite().all()
 
 
 def test_fit_prior_of_a_vae_is_to_draws_of_its_posteriors() -> None:

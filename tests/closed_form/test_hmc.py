@@ -129,6 +129,25 @@ def test_moments_of_a_banana_from_afar() -> None:
     assert scores(*banana_statistics(chains.z)).max() < 3.5
 
 
+def test_chains_go_on_where_they_were() -> None:
+    """In two calls as in one, with no more evaluations of the field: one at the start, five for a transition."""
+    ends, calls = [], []
+
+    def field(z: Tensor) -> tuple[Tensor, Tensor]:
+        calls.append(z)
+        return banana_field(z)
+
+    for several in (True, False):
+        z, _ = start(50)
+        torch.manual_seed(1)
+        first = hmc(field, z, 0.4, 5) if several else z
+        ends.append(hmc(field, first, 0.4, 5, transitions=2 if several else 3))
+        torch.testing.assert_close((ends[-1].log_p, ends[-1].slope), banana_field(ends[-1].z))
+    assert 0 < ends[0].acceptance.mean() < 1
+    assert torch.equal(ends[0].z, ends[1].z)
+    assert len(calls) == 2 * (1 + 3 * 5)
+
+
 def test_moments_would_show_a_missing_rejection() -> None:
     """The same steps with every end accepted: the moments of another density."""
     torch.manual_seed(0)

@@ -112,8 +112,16 @@ def test_one_likelihood_in_two_places_stays_one() -> None:
     assert len(list(loaded.parameters())) == len(list(model.likelihood.parameters()))
 
 
-@pytest.mark.parametrize("bad", [{"steps": 0}, {"samples": 3}, {"samples": 0}, {"lr": 0.0}])
-def test_bad_settings(bad: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    ("bad", "expected"),
+    [
+        ({"steps": 0}, "got steps=0; expected a whole number ≥ 1"),
+        ({"samples": 3}, "got samples=3; expected an even number: they come in pairs ±ε"),
+        ({"samples": 0}, "got samples=0; expected a whole number ≥ 2"),
+        ({"lr": 0.0}, "got lr=0.0; expected a number > 0"),
+    ],
+)
+def test_bad_settings(bad: dict[str, float], expected: str) -> None:
     prior, likelihood = StandardNormal(2), Bernoulli(MLP(2, [8], 5))
-    with pytest.raises(SettingError, match="expected whole numbers ≥ 1, a rate > 0 and an even number of samples"):
+    with pytest.raises(SettingError, match=expected):
         LocalNormal(prior, likelihood, 2, **bad)

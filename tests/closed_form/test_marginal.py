@@ -6,9 +6,11 @@ import math
 
 import pytest
 import torch
+from torch.distributions import Dirichlet, Gamma
 
 import elbox
 from elbox import DataSpec, IncompatibleError, SettingError
+from elbox.distributions import VonMises
 from elbox.evaluate import marginal_likelihood
 from tests.closed_form.linear import data, evidence, linear_gaussian
 
@@ -66,5 +68,13 @@ def test_what_does_not_fit_is_refused() -> None:
         marginal_likelihood(elbox.recipes.vae(spec, latent=6, hidden=(4,)).model, torch.ones(2, 5))
     with pytest.raises(IncompatibleError, match="on an autoencoder, which has no density"):
         marginal_likelihood(elbox.recipes.ae(spec, latent=2, hidden=(4,)).model, torch.ones(2, 5))
+    for family in (Gamma, Dirichlet, VonMises):
+        net = elbox.nn.Angles(elbox.nn.MLP(4, [], 5)) if family is VonMises else elbox.nn.MLP(2, [], 5)
+        q = elbox.posteriors.Factorized(
+            elbox.nn.MLP(5, [], elbox.posteriors.Factorized.output_shape(2, family)), 2, family
+        )
+        model = elbox.VAE(elbox.priors.Factorized(2, family), elbox.likelihoods.Bernoulli(net), q)
+        with pytest.raises(IncompatibleError, match="codes or bounded; expected real numbers"):
+            marginal_likelihood(model, torch.ones(2, 5))
     with pytest.raises(SettingError, match="got samples=3, chains=5; expected two samples or more for each"):
         marginal_likelihood(elbox.recipes.vae(spec, latent=2, hidden=(4,)).model, torch.ones(2, 5), samples=3)

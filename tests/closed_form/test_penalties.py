@@ -13,10 +13,10 @@ import torch
 import zuko
 from scipy import integrate, stats
 from torch import Tensor, nn
-from torch.distributions import Independent, MultivariateNormal, Normal
+from torch.distributions import Cauchy, Distribution, Independent, MultivariateNormal, Normal
 
 from elbox import ELBO, VAE, AnalyticKL, Group, Reparameterized, Terms
-from elbox.distributions import Delta, diagonal_normal
+from elbox.distributions import Delta, OneHots, VonMises, diagonal_normal
 from elbox.errors import IncompatibleError, SettingError, ShapeError
 from elbox.kernels import RBF, InverseMultiquadric, Kernel
 from elbox.likelihoods import Gaussian
@@ -353,6 +353,27 @@ def test_covariance_of_the_codes_is_that_of_many_draws() -> None:
     assert InferredPrior(1.0, ratio=1.0, of_codes=True)(drawn(q)).item() == pytest.approx(expected, rel=0.02)
 
 
+def test_covariance_of_one_hot_codes_is_that_of_all_codes() -> None:
+    """Categories of one variable exclude each other: −π_i π_j between them, 0 between variables."""
+    q = OneHots(torch.randn(7, 6, dtype=torch.float64), categories=3)
+    codes, mean = q.codes(), q.mean.numpy()
+    weight = q.log_prob(codes[:, None]).exp()  # [N, 7]
+    within = torch.einsum("nb,ni,nj->ij", weight, codes, codes) / 7 - torch.einsum("bi,bj->ij", q.mean, q.mean) / 7
+    assert abs(within[0, 1]) > 0.01
+    assert abs(within[0, 3]) < 1e-12
+    expected = penalised(np.cov(mean, rowvar=False) + within.numpy(), 3.0)
+    assert InferredPrior(1.0, ratio=3.0, of_codes=True)(drawn(q)).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("family", [Cauchy, VonMises])
+@pytest.mark.parametrize("of_codes", [True, False])
+def test_no_covariance_where_there_is_no_mean(family: type[Distribution], *, of_codes: bool) -> None:
+    """A Cauchy distribution has none, and an angle a direction: as numbers both would be NaN or nonsense."""
+    q = Independent(family(torch.randn(4, 2), torch.ones(4, 2)), 1)
+    with pytest.raises(IncompatibleError, match=rf"the mean and covariance of .*, and {family.__name__} has none or"):
+        InferredPrior(of_codes=of_codes)(terms_of(q, q.sample((1,)), q))
+
+
 def test_a_deterministic_code_has_a_covariance_too() -> None:
     z = torch.randn(9, 3, dtype=torch.float64)
     t = terms_of(Delta(z), z[None])
@@ -578,7 +599,7 @@ def test_a_prior_is_needed(penalty: MMD) -> None:
 @pytest.mark.parametrize("penalty", [TotalCorrelation, MutualInformation])
 def test_the_number_of_examples_must_be_known(penalty: type[TotalCorrelation]) -> None:
     with pytest.raises(SettingError, match=rf"got examples=0 for {penalty.__name__}; expected the number N ≥ 2"):
-        penalty(1.0)
+        penalty(1.0, 0)
     with pytest.raises(SettingError, match="got a batch of 6 examples with examples=5"):
         penalty(1.0, 5)(drawn(posteriors()))
 

@@ -10,6 +10,7 @@ import torch
 import zuko
 from torch import Tensor, nn
 from torch.autograd import gradcheck
+from torch.distributions import Cauchy
 from torch.func import functional_call
 
 from elbox import VAE, IncompatibleError
@@ -18,7 +19,8 @@ from elbox.errors import SettingError
 from elbox.likelihoods import Bernoulli, FixedGaussian
 from elbox.nn import MLP, ConvDecoder, ConvEncoder, Layer, Transposed
 from elbox.objectives import CodeNorm, Contractive, DecoderSlope, Penalty, WeightNorm
-from elbox.posteriors import Deterministic, DiagonalNormal
+from elbox.posteriors import Deterministic, DiagonalNormal, Factorized
+from elbox.priors import Factorized as Prior
 from elbox.priors import StandardNormal
 
 B = 4
@@ -143,6 +145,10 @@ def test_contraction_needs_a_mean() -> None:
     flow = zuko.flows.MAF(2, 5, transforms=1, hidden_features=(4,))
     terms = VAE(StandardNormal(2), FixedGaussian(MLP(2, [], 5)), flow).terms(torch.zeros(3, 5))
     with pytest.raises(IncompatibleError, match=r"Contractive needs the mean of the posterior.*use a Deterministic or"):
+        Contractive()(terms)
+    cauchy = Factorized(MLP(5, [], (2, 2)), 2, Cauchy)  # whose mean would be NaN, of slope 0
+    terms = VAE(Prior(2, Cauchy), FixedGaussian(MLP(2, [], 5)), cauchy).terms(torch.zeros(3, 5))
+    with pytest.raises(IncompatibleError, match=r"Contractive needs the mean of the posterior, and Cauchy has none"):
         Contractive()(terms)
 
 

@@ -27,6 +27,7 @@ NOT_COMPONENTS = {
     "estimators.Estimate": "the record that an estimator returns",
     "baselines.Signal": "the record that a baseline returns",
     "schedules.value_at": "applies a schedule or a number",
+    "schedules.check_weight": "refuses what is neither a schedule nor a number",
     "distributions.soft_clip": "a function of a tensor",
     "recipes.RECIPES": "the table of recipes",
     "recipes.Recipe": "the record that a recipe returns",

@@ -293,14 +293,14 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "one level": (
         lambda: DiscretizedLogistic(MLP(2, [], (2, 5)), levels=1),
         SettingError,
-        "got levels=1; expected at least 2",
+        "got levels=1; expected a whole number ≥ 2",
     ),
     "one level for a mixture": (
         lambda: DiscretizedLogisticMixture(MLP(2, [], (30, 5)), levels=1),
         SettingError,
-        "got levels=1; expected at least 2",
+        "got levels=1; expected a whole number ≥ 2",
     ),
-    "no trials": (lambda: Binomial(MLP(2, [], 5), levels=1), SettingError, "got levels=1; expected at least 2"),
+    "no trials": (lambda: Binomial(MLP(2, [], 5), levels=1), SettingError, "got levels=1; expected a whole number ≥ 2"),
     "unknown setting": (
         lambda: recipes.vae(spec(), latents=3),
         SettingError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,12 +14,16 @@ from elbox import ELBO, IWAE, VAE, IncompatibleError, Renyi, baselines
 from elbox.baselines import InputDependent, LeaveOneOut, MovingAverage, StandIn, Zero
 from elbox.errors import SettingError
 from elbox.estimators import NVIL, REBAR, RELAX, VIMCO, Enumerated, Estimator, Relaxed, Score, StraightThrough
+from elbox.likelihoods import Gaussian
+from elbox.nn import MLP, LogTotal
 from elbox.objectives import Objective
+from elbox.posteriors import BernoulliCode
+from elbox.priors import BernoulliPrior
 from elbox.schedules import Linear
 from tests.unbiased import codes, exact
 from tests.unbiased.codes import ESTIMATORS, FAMILIES, networks
 from tests.unbiased.exact import Formula, Gradient, gradient, nodes
-from tests.unbiased.models import batch, encoder
+from tests.unbiased.models import FEATURES, batch, encoder
 from tests.unbiased.sampled import agree
 
 OBJECTIVES: dict[str, tuple[Objective, Formula]] = {
@@ -231,6 +236,19 @@ def test_nvil_beats_plain_reinforce() -> None:
             torch.stack([g[n] for g in found]).var(0).sum() for n in found[0] if n.startswith("posterior")
         )
     assert spread["nvil"] < 0.5 * spread["zero"]
+
+
+@pytest.mark.parametrize("make", [REBAR, NVIL])
+def test_a_baseline_sees_the_condition_that_the_model_computes(make: Callable[..., Estimator]) -> None:
+    """The posterior's input is (x, c), whoever makes c."""
+    net, x, found = MLP(FEATURES, [3], 3, nn.Tanh, context=1), batch().abs(), []
+    vae = VAE(BernoulliPrior(3), Gaussian(MLP(3, [3], FEATURES, context=1)), BernoulliCode(net, 3), LogTotal()).double()
+    for c in (None, LogTotal()(x)):
+        torch.manual_seed(1)
+        how = make(MLP(FEATURES, [3], 1, nn.Tanh, context=1)).double()
+        found.append(gradient(vae, how(vae, x, ELBO(), c=c).loss))
+    for name in found[0]:
+        torch.testing.assert_close(found[0][name], found[1][name])
 
 
 # ── enumeration ─────────────────────────────────────────────────────────────────────────────────────────────────────

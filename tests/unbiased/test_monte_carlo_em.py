@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-from torch.distributions import MultivariateNormal, kl_divergence
+from torch import Tensor, nn
+from torch.distributions import Beta, Dirichlet, Distribution, Exponential, Gamma, MultivariateNormal, kl_divergence
 
 from elbox import ELBO, IWAE, VAE, IncompatibleError, Renyi, SettingError, Training, recipes
-from elbox.estimators import MonteCarloEM
+from elbox.distributions import VonMises
+from elbox.estimators import MonteCarloEM, WakeSleep
+from elbox.likelihoods import Gaussian
+from elbox.nn import MLP, Angles
 from elbox.objectives import Distortion
+from elbox.posteriors import Factorized
+from elbox.priors import Factorized as Prior
 from elbox.train import train
 from elbox.train.step import Step
 from tests.closed_form.linear import data, linear_gaussian, true_posterior
 from tests.components import BINARY
 from tests.unbiased.exact import Gradient, gradient
-from tests.unbiased.models import batch, model
+from tests.unbiased.models import batch, encoder, model, shaken
 from tests.unbiased.sampled import agree, sample, worst
 from tests.unbiased.test_wake_sleep import only
 
@@ -147,7 +153,53 @@ def test_other_goals_are_refused(objective: ELBO) -> None:
         MonteCarloEM()(model(), batch(), objective)
 
 
-@pytest.mark.parametrize("bad", [{"leapfrogs": 0}, {"transitions": 0}, {"acceptance": 1.0}, {"step": 0.0}])
-def test_bad_settings(bad: dict[str, float]) -> None:
-    with pytest.raises(SettingError, match="expected whole numbers ≥ 1, a rate between 0 and 1 and a step > 0"):
+def of_family(family: type[Distribution], latent: int) -> VAE:
+    """Posterior and prior of one family, the prior learned, in double precision."""
+    net = MLP(2 * latent, [4], 3, nn.Tanh)
+    likelihood = Gaussian(Angles(net) if family is VonMises else MLP(latent, [4], 3, nn.Tanh))
+    q = Factorized(encoder(*Factorized.output_shape(latent, family)), latent, family)
+    return VAE(shaken(Prior(latent, family, learned=True), 0.5), shaken(likelihood, 0.5), shaken(q))
+
+
+@pytest.mark.slow
+def test_angles_may_go_round() -> None:
+    """On a circle chains leave [−π, π), and θ follows log p(x) = log ∫ p(z) p(x|z) dz all the same."""
+    torch.manual_seed(1)
+    vae, x = of_family(VonMises, 1), batch()
+    z = torch.linspace(-math.pi, math.pi, 257, dtype=torch.float64)[:-1, None]
+    log_joint = vae.likelihood(z[:, None]).log_prob(x) + vae.prior().log_prob(z)[:, None]
+    evidence = (torch.logsumexp(log_joint, 0) + math.log(2 * math.pi / 256)).mean()
+    right = only(gradient(vae, evidence), "prior", "likelihood")
+    agree(right, MonteCarloEM(8, transitions=40, step=0.5), vae, ELBO(), x)
+
+
+@pytest.mark.parametrize(
+    ("family", "where"),
+    [
+        (Exponential, "positive numbers"),
+        (Gamma, "positive numbers"),
+        (Beta, r"\(0.0, 1.0\)"),
+        (Dirichlet, "the simplex"),
+        (None, "discrete codes"),
+    ],
+)
+def test_chains_know_no_edges(family: type[Distribution] | None, where: str) -> None:
+    """Densities go on beyond their support, and chains would follow them there; codes without a `Code` are codes."""
+    vae = model("Coins", "Coins") if family is None else of_family(family, 2)
+    with pytest.raises(IncompatibleError, match=rf"real latent variables, got a prior over {where}; use WakeSleep\(\)"):
+        MonteCarloEM()(vae, batch(), ELBO())
+    assert WakeSleep()(vae, batch(), ELBO()).loss.isfinite()
+
+
+@pytest.mark.parametrize(
+    ("bad", "expected"),
+    [
+        ({"leapfrogs": 0}, "got leapfrogs=0; expected a whole number ≥ 1"),
+        ({"transitions": 0}, "got transitions=0; expected a whole number ≥ 1"),
+        ({"acceptance": 1.0}, "got acceptance=1.0; expected a rate between 0 and 1"),
+        ({"step": 0.0}, "got step=0.0; expected a number > 0"),
+    ],
+)
+def test_bad_settings(bad: dict[str, float], expected: str) -> None:
+    with pytest.raises(SettingError, match=expected):
         MonteCarloEM(**bad)

@@ -10,11 +10,15 @@ from torch import Tensor, nn
 
 from elbox import ELBO, IWAE, VAE, likelihoods
 from elbox.estimators import Enumerated, Estimator, Relaxed, StraightThrough
+from elbox.likelihoods import Gaussian
+from elbox.nn import MLP, LogTotal
+from elbox.posteriors import BernoulliCode, Corrupted
+from elbox.priors import BernoulliPrior
 from elbox.schedules import Linear
 from tests.unbiased import codes, exact, toy
 from tests.unbiased.codes import FAMILIES
 from tests.unbiased.exact import gradient, nodes
-from tests.unbiased.models import batch, shaken
+from tests.unbiased.models import FEATURES, batch, shaken
 
 THETA, T = 0.3, 0.45
 
@@ -164,6 +168,19 @@ def test_terms_are_of_discrete_codes(family: str, objective: ELBO, how: Estimato
     torch.testing.assert_close(loss, -value.mean())
     if isinstance(how, StraightThrough):
         torch.testing.assert_close(value, objective(terms))
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_what_is_logged_is_of_the_posterior_that_was_trained(given: bool) -> None:
+    """One call of the encoder, also with a condition, whoever makes it: a corrupted input is another in each call."""
+    net, x = MLP(FEATURES, [3], 3, nn.Tanh, context=1), batch().abs()
+    q = Corrupted(BernoulliCode(net, 3), masking=0.5)
+    vae = VAE(BernoulliPrior(3), Gaussian(MLP(3, [3], FEATURES, context=1)), q, LogTotal()).double()
+    encoded: list[Tensor] = []
+    net.register_forward_hook(lambda *args: encoded.append(args[2].detach()))
+    terms = Relaxed()(vae, x, ELBO(), c=LogTotal()(x) if given else None).terms
+    (scores,) = encoded
+    assert torch.equal(terms.groups["z"].posterior.scores.detach(), scores)
 
 
 def test_rate_is_in_closed_form_where_the_objective_sees_only_the_rate() -> None:

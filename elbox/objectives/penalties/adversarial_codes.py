@@ -50,4 +50,5 @@ class AdversarialCodes(nn.Module, Penalty):
 
     def own_loss(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
         group = single_group(terms, type(self).__name__)
-        return detection(self.discriminator(group.prior_draws().detach()), self.discriminator(group.z.detach()))
+        drawn = group.prior_draws(type(self).__name__).detach()
+        return detection(self.discriminator(drawn), self.discriminator(group.z.detach()))

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal
 
-from elbox.distributions import Delta
-from elbox.errors import IncompatibleError
+from elbox.distributions import Delta, OneHots, VonMises
+from elbox.distributions.support import family, mean
+from elbox.errors import IncompatibleError, check_number
 from elbox.objectives.penalized import Penalty
 from elbox.objectives.penalties.aggregated import needs_pairs
 from elbox.parts import part
@@ -34,7 +35,8 @@ class InferredPrior(Penalty):
         of_codes: DIP-VAE-II instead of I.
 
     Raises:
-        IncompatibleError: if the posterior's moments are not known.
+        SettingError: if a weight is negative.
+        IncompatibleError: if the posterior's moments are not known, or there are none (Cauchy).
         ShapeError: for a batch of one example.
 
     Example:
@@ -45,6 +47,7 @@ class InferredPrior(Penalty):
     """
 
     def __init__(self, weight: float | Schedule = 10.0, ratio: float = 10.0, *, of_codes: bool = False) -> None:
+        check_number("ratio", ratio)
         self.weight, self.ratio, self.of_codes = weight, ratio, of_codes
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
@@ -61,10 +64,10 @@ class InferredPrior(Penalty):
 
 def _covariance_of_means(q: Distribution) -> Tensor:
     """Cov_x(E_q[z]), [D, D]."""
-    try:
-        means = q.mean.flatten(0, -2)
-    except NotImplementedError:  # a flow
-        raise _unknown(q) from None
+    means = mean(q)
+    if means is None or isinstance(family(q), VonMises):  # angles have a mean direction
+        raise _unknown(q)
+    means = means.flatten(0, -2)
     centred = means - means.mean(0)  # not torch.cov, which cannot be traced
     return centred.T @ centred / (len(means) - 1)
 
@@ -75,6 +78,10 @@ def _mean_covariance(q: Distribution) -> Tensor:
         return torch.zeros((), dtype=q.mean.dtype, device=q.mean.device)
     if isinstance(q, MultivariateNormal):
         return q.covariance_matrix.flatten(0, -3).mean(0)
+    if isinstance(q, OneHots):  # π_i δ_ij − π_i π_j within a variable
+        pi = q.base_dist.mean
+        blocks = torch.diag_embed(pi) - pi[..., :, None] * pi[..., None, :]
+        return torch.block_diag(*blocks.flatten(0, -4).mean(0))
     if isinstance(q, Independent) and q.reinterpreted_batch_ndims == 1:
         return torch.diag(q.variance.flatten(0, -2).mean(0))
     raise _unknown(q)
@@ -82,6 +89,6 @@ def _mean_covariance(q: Distribution) -> Tensor:
 
 def _unknown(q: Distribution) -> IncompatibleError:
     return IncompatibleError(
-        f"InferredPrior needs the mean and covariance of q(z|x), and {type(q).__name__} does not know them; use a "
-        "DiagonalNormal or FullNormal posterior, or MMD()"
+        f"InferredPrior needs the mean and covariance of q(z|x), and {type(family(q)).__name__} has none or does not "
+        "know them; use a DiagonalNormal or FullNormal posterior, or MMD()"
     )

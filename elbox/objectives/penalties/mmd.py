@@ -9,10 +9,10 @@ from torch import Tensor
 
 from elbox.kernels import InverseMultiquadric, Kernel
 from elbox.objectives.penalized import Penalty
-from elbox.objectives.penalties.prior_draws import prior_draws
+from elbox.objectives.penalties.aggregated import needs_pairs
 from elbox.parts import part
 from elbox.schedules import Schedule
-from elbox.terms import Terms
+from elbox.terms import Group, Terms
 
 
 @part
@@ -48,10 +48,11 @@ class MMD(Penalty):
         self.weight, self.kernel = weight, kernel or InverseMultiquadric()
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
-        found = [
-            _squared(group.z, prior_draws(type(self).__name__, group), self.kernel) for group in terms.groups.values()
-        ]
-        return torch.stack(found).sum(0).mean()
+        return torch.stack([self._of(group) for group in terms.groups.values()]).sum()
+
+    def _of(self, group: Group) -> Tensor:
+        needs_pairs(type(self).__name__, group)
+        return _squared(group.z, group.prior_draws(type(self).__name__), self.kernel).mean()
 
 
 def _squared(z: Tensor, y: Tensor, kernel: Kernel) -> Tensor:

@@ -44,7 +44,7 @@ class MutualInformation(Penalty):
         torch.Size([3])
     """
 
-    def __init__(self, weight: float | Schedule = 1.0, examples: int = 0, *, stratified: bool = True) -> None:
+    def __init__(self, weight: float | Schedule, examples: int, *, stratified: bool = True) -> None:
         check_estimate(type(self).__name__, examples)
         self.weight, self.examples, self.stratified = weight, examples, stratified
 

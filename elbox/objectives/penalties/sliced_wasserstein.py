@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from elbox.errors import SettingError
+from elbox.errors import check_whole
 from elbox.objectives.penalized import Penalty
-from elbox.objectives.penalties.prior_draws import prior_draws
+from elbox.objectives.penalties.aggregated import needs_pairs
 from elbox.parts import part
 from elbox.schedules import Schedule
-from elbox.terms import Terms
+from elbox.terms import Group, Terms
 
 
 @part
@@ -47,15 +47,14 @@ class SlicedWasserstein(Penalty):
     """
 
     def __init__(self, weight: float | Schedule = 10.0, projections: int = 50) -> None:
-        if not isinstance(projections, int) or projections < 1:
-            raise SettingError(f"got projections={projections}; expected a whole number ≥ 1")
+        check_whole("projections", projections)
         self.weight, self.projections = weight, projections
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
-        found = [self._of(group.z, prior_draws(type(self).__name__, group)) for group in terms.groups.values()]
-        return torch.stack(found).sum()
+        return torch.stack([self._of(group) for group in terms.groups.values()]).sum()
 
-    def _of(self, z: Tensor, y: Tensor) -> Tensor:
-        """From z and y [K, B, D] each, []."""
+    def _of(self, group: Group) -> Tensor:
+        needs_pairs(type(self).__name__, group)
+        z, y = group.z, group.prior_draws(type(self).__name__)  # [K, B, D]
         theta = normalize(torch.randn(z.shape[-1], self.projections, dtype=z.dtype, device=z.device), dim=0)
         return ((z @ theta).sort(1).values - (y @ theta).sort(1).values).square().mean()

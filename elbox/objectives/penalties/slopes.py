@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from elbox.errors import IncompatibleError, SettingError
+from elbox.distributions.support import family, mean
+from elbox.errors import IncompatibleError, check_number, check_whole
 from elbox.objectives.penalized import Penalty
 from elbox.parts import part
 from elbox.schedules import Schedule
@@ -39,7 +40,8 @@ class Contractive(Penalty):
 
     Raises:
         SettingError: if the scale is not positive, or there are no probes.
-        IncompatibleError: if there is no formula for the mean of q(z|x), as for flows, or no slope (`LocalNormal`).
+        IncompatibleError: if there is no mean of q(z|x) (Cauchy) or no formula for it, as for flows, or no slope
+            (`LocalNormal`).
 
     Example:
         >>> import torch, elbox
@@ -124,17 +126,16 @@ def _squared(vectors: Tensor, *, exact: bool) -> Tensor:
 
 
 def _mean(q: Distribution) -> Tensor:
-    try:
-        return q.mean
-    except (NotImplementedError, AttributeError):
+    found = mean(q)
+    if found is None:
         raise IncompatibleError(
-            f"Contractive needs the mean of the posterior, and {type(q).__name__} has no formula for it; use a "
-            "Deterministic or DiagonalNormal posterior"
-        ) from None
+            f"Contractive needs the mean of the posterior, and {type(family(q)).__name__} has none or no formula for "
+            "it; use a Deterministic or DiagonalNormal posterior"
+        )
+    return found
 
 
 def _check(scale: float, probes: int | None) -> None:
-    if not scale > 0:
-        raise SettingError(f"got scale={scale}; expected a positive number")
-    if probes is not None and (not isinstance(probes, int) or probes < 1):
-        raise SettingError(f"got probes={probes}; expected a whole number ≥ 1, or None for the exact norm")
+    check_number("scale", scale, positive=True)
+    if probes is not None:
+        check_whole("probes", probes, hint=", or None for the exact norm")

@@ -46,7 +46,7 @@ class TotalCorrelation(Penalty):
         torch.Size([3])
     """
 
-    def __init__(self, weight: float | Schedule = 5.0, examples: int = 0, *, stratified: bool = True) -> None:
+    def __init__(self, weight: float | Schedule, examples: int, *, stratified: bool = True) -> None:
         check_estimate(type(self).__name__, examples)
         self.weight, self.examples, self.stratified = weight, examples, stratified
 
