@@ -167,6 +167,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "distributions.NegativeBinomial": lambda: distributions.NegativeBinomial(
         torch.tensor([0.5, 3.0]), torch.tensor([2.0, 0.5])
     ),
+    "distributions.Poisson": lambda: distributions.Poisson(torch.tensor([0.5, 3.0])),
     "distributions.RGBLogisticMixture": lambda: distributions.RGBLogisticMixture(
         torch.zeros(2, 1, 1), *(torch.ones(3, 3, 2, 1, 1)), torch.tensor(2.0), levels=LEVELS
     ),

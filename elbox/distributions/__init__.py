@@ -15,6 +15,7 @@ from elbox.distributions.multinomial import Multinomial
 from elbox.distributions.negative_binomial import NegativeBinomial, ZeroInflatedNegativeBinomial
 from elbox.distributions.normal import diagonal_normal, soft_clip
 from elbox.distributions.one_hots import OneHots
+from elbox.distributions.poisson import Poisson
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.rgb_logistic_mixture import RGBLogisticMixture
 from elbox.distributions.student import MultivariateStudentT
@@ -34,6 +35,7 @@ __all__ = [
     "MultivariateStudentT",
     "NegativeBinomial",
     "OneHots",
+    "Poisson",
     "RGBLogisticMixture",
     "Rayleigh",
     "StudentT",
