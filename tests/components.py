@@ -222,6 +222,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "objectives.Split": lambda: objectives.Split(objectives.IWAE(3), objectives.CUBO(2.0, samples=3)),
     "objectives.TVO": lambda: objectives.TVO(partitions=2, samples=3),
     "estimators.Covariance": lambda: estimators.Covariance(),
+    "schedules.Exponential": lambda: schedules.Exponential(2.0, 0.5, over=0.5),
     "schedules.Sigmoid": lambda: schedules.Sigmoid(0.0, 2.0, over=0.5, steepness=8.0),
     "recipes.miwae": lambda: recipes.miwae(BINARY, latent=LATENT, outer=2, inner=3, hidden=(6,)),
     "recipes.piwae": lambda: recipes.piwae(BINARY, latent=LATENT, outer=2, inner=3, hidden=(6,)),
