@@ -58,6 +58,14 @@ COUNT = DataSpec(IMAGE, "count", offset=0.5, scale=1.0, examples=50)
 
 SPECS = {"linear_vae": REAL, "sigma_vae": REAL, "count_vae": COUNT, "topic_vae": COUNT}  # of recipes; the rest: BINARY
 
+
+def small(name: str, spec: DataSpec | None = None, **settings: Any) -> recipes.Recipe:
+    """The recipe with narrow layers, for data of this spec."""
+    known = recipes.base.settings_of(recipes.RECIPES[name])
+    narrow = {k: v for k, v in {"hidden": (6,), "channels": (3, 4), "discriminator": (6,)}.items() if k in known}
+    return recipes.RECIPES[name](spec or SPECS.get(name, BINARY), **narrow | settings)
+
+
 EVENTS = {"likelihoods.ComplexGaussian": (2, 3)}  # of likelihoods; the rest: (FEATURES,)
 
 
