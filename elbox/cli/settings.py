@@ -16,7 +16,9 @@ from elbox.recipes.base import check_settings, settings_of, shown
 from elbox.train import Training
 
 NAMES = ACTIVATIONS | {name: getattr(likelihoods, name) for name in likelihoods.__all__}
-CALLS = {name: getattr(schedules, name) for name in ("Constant", "Linear", "Sigmoid", "Cyclical", "Capacity")}
+CALLS = {
+    name: getattr(schedules, name) for name in ("Constant", "Linear", "Exponential", "Sigmoid", "Cyclical", "Capacity")
+}
 WORDS = {"none": None, "true": True, "false": False}
 TRAINING = ("schedule", "clip", "ema", "eps", "evaluations", "checkpoint_seconds")  # the rest of Training has options
 DATA = ("kind", "levels", "size", "stream")  # how a file of the user's is read

@@ -6,8 +6,8 @@ Precisions (storage is float32 except for "64"; "auto" chooses among the first t
 |---|---|---|
 | 32 | float32 | float32 |
 | tf32 | TF32 where the device has it (CUDA), else float32 | float32 |
-| bf16 | CPU: large ones in bfloat16 (if compiled, or AMX), sums in float32; CUDA: autocast | float32; CUDA: autocast |
-| 16 | CUDA only: autocast to float16, with loss scaling | autocast |
+| bf16 | CPU: large ones in bfloat16 (if compiled, or AMX); CUDA: all that autocast rounds; sums in float32 | float32 |
+| 16 | CUDA only: all that autocast rounds, in float16, with loss scaling | float32 |
 | 64 | float64 | float64 |
 
 Products are where a low precision gains and where it does least harm: log-densities, their sums over pixels and the
