@@ -43,7 +43,7 @@ def fit(
         Path | None, typer.Option("--out", "-o", help="Folder of the run; default: runs/DATA-RECIPE.")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the training data; default: about 5000 steps.")
+        int | None, typer.Option(help="Passes over the training data; default: as many as make 5000 steps, 1 to 400.")
     ] = Training.epochs,
     batch_size: Annotated[int, typer.Option(help="Examples a step.")] = Training.batch_size,
     lr: Annotated[float, typer.Option(help="Learning rate.")] = Training.lr,
