@@ -58,6 +58,22 @@ def test_defaults_of_fit_are_those_of_training(demo):
     assert trained == Training(epochs=2, precision="32", compile=False).to_json()  # what FAST says, and no more
 
 
+def test_no_command_is_the_help_and_nothing_else(capsys):
+    assert elbox() == 2
+    captured = capsys.readouterr()
+    assert "fit" in captured.out + captured.err
+    assert "elbox: " not in captured.err
+
+
+@pytest.mark.parametrize("module", ["elbox", "elbox.cli"])
+def test_the_package_is_a_program(module):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.split()[0]) == (0, "elbox"), done.stderr
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_help_contains_an_example(command, capsys):
     assert elbox(command, "--help") == 0
@@ -142,6 +158,8 @@ def test_new_data_from_a_file(demo, tmp_path):
             ["Bernoulli", "levels", "DiscretizedLogistic", "binarise"],
         ),
         (["fit", "digits", "--devices", "tpu"], ["tpu", "cpu"]),
+        (["fit", "digits", "--device", "cpu", "--devices", "1000"], ["devices=1000", "cores"]),
+        (["fit", "digits", "--device", "cuda", "--devices", "1000"], ["devices=1000", "CUDA devices"]),
         (["fit", "x.npy", "--set", "stream=maybe"], ["stream", "maybe", "true", "false"]),
         (["fit", "x.npy", "--set", "levels=many"], ["levels", "many", "65536"]),
         (["fit", "x.npy", "--set", "kind=3"], ["kind=3", "binary"]),
