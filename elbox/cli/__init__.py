@@ -86,8 +86,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not hasattr(error, "format_message"):  # Click's usage errors have it; its classes differ between versions
             raise
         message = str(error.format_message())
-        if "\n" in message:  # no command at all: the message is the help text
-            sys.stderr.write(f"{message}\n")
+        if "\n" in message or not message:  # no command at all: the message is the help text, or that was printed
+            sys.stderr.write(f"{message}\n" if message else "")
             raise SystemExit(2) from None
         command = getattr(getattr(error, "ctx", None), "command_path", "elbox")
         raise SystemExit(_stopped(f"{message.rstrip('.')}; see: {command} --help", 2)) from None

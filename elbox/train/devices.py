@@ -22,8 +22,9 @@ again when the run goes on.
 
 from __future__ import annotations
 
-__all__ = ["Choice", "choose", "connect", "device_name", "uncompiled"]
+__all__ = ["Choice", "check_processes", "choose", "connect", "device_name", "uncompiled"]
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,32 @@ def _own_cuda(world: World) -> str | None:
     """Which CUDA device a process would take: it may see all of its machine, or be shown only its own, as by SLURM."""
     cuda = torch.cuda.device_count()
     return str(torch.cuda.get_device_properties(world.local_rank % cuda).uuid) if cuda else None
+
+
+def check_processes(settings: Training) -> None:
+    """Refuse more processes on this machine than it can serve, before any of them is started.
+
+    Raises:
+        SettingError: if they are more than the CUDA devices, or on the CPU more than the cores and more than 4, which
+            share any CPU.
+    """
+    devices, cuda, cores = settings.devices, torch.cuda.device_count(), _cores()
+    if settings.device == "cpu" or (settings.device == "auto" and not cuda):
+        if devices > max(4, cores):
+            raise SettingError(
+                f"got devices={devices} on a CPU with {cores} cores; expected at most {max(4, cores)} processes; use "
+                f"devices={cores}"
+            )
+    elif devices > cuda:
+        raise SettingError(
+            f"got devices={devices} with device={settings.device!r}, and {cuda} CUDA devices; expected a CUDA device "
+            "for each process, or the CPU; use device='cpu', or fewer processes"
+        )
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _device_of(wanted: str, world: World, taken: Sequence[str | None]) -> tuple[str, str]:

@@ -58,7 +58,7 @@ def test_bad_settings(bad, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(("examples", "passes"), [(100, 400), (1500, 400), (50_000, 13), (1_000_000, 10)])
+@pytest.mark.parametrize(("examples", "passes"), [(100, 400), (1500, 400), (50_000, 13), (639_999, 2), (640_000, 1), (62_500_000, 1)])
 def test_automatic_number_of_epochs(examples, passes):
     assert Training().passes(examples) == passes
 
