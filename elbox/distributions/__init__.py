@@ -10,8 +10,10 @@ from elbox.distributions.code import Code
 from elbox.distributions.continuous_bernoulli import ContinuousBernoulli
 from elbox.distributions.delta import Delta
 from elbox.distributions.discretized_logistic import DiscretizedLogistic
+from elbox.distributions.elliptical import Elliptical
 from elbox.distributions.logistic import Logistic
 from elbox.distributions.multinomial import Multinomial
+from elbox.distributions.multivariate_normal import MultivariateNormal
 from elbox.distributions.negative_binomial import NegativeBinomial, ZeroInflatedNegativeBinomial
 from elbox.distributions.normal import diagonal_normal, soft_clip
 from elbox.distributions.one_hots import OneHots
@@ -30,8 +32,10 @@ __all__ = [
     "ContinuousBernoulli",
     "Delta",
     "DiscretizedLogistic",
+    "Elliptical",
     "Logistic",
     "Multinomial",
+    "MultivariateNormal",
     "MultivariateStudentT",
     "NegativeBinomial",
     "OneHots",

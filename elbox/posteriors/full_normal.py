@@ -6,8 +6,9 @@ __all__ = ["FullNormal"]
 
 from typing import Any
 
-from torch.distributions import Distribution, MultivariateNormal
+from torch.distributions import Distribution
 
+from elbox.distributions import MultivariateNormal
 from elbox.parts import part
 from elbox.posteriors.elliptical import Elliptical
 
