@@ -36,7 +36,10 @@ LARGE = 100_000_000  # bytes of a file that takes seconds to read
 
 def fit(
     data: Annotated[
-        str, typer.Argument(help="Name in `elbox data`, or a .npy, .npz, .csv, .parquet file or image folder.")
+        str,
+        typer.Argument(
+            help="In `elbox data`; or a .npy, .npz, .csv, .parquet file; or a folder of .npy, .parquet or image files."
+        ),
     ],
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="Name in `elbox recipes`.")] = "vae",
     settings: Annotated[

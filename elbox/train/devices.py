@@ -171,6 +171,8 @@ def _precision(wanted: str, device: str, cost: Cost, *, compiled: bool, robust: 
         raise SettingError(f"got precision={wanted!r} on device {device}, which cannot do it; use 'auto' or '32'")
     if wanted == "bf16" and device == "cpu" and not (compiled or cpu_has_bf16(compiled=False)):
         return _no_bf16(device, compiled=False)
+    if wanted == "tf32" and device != "cuda":
+        return "32", f"precision 32: a {device} device has no TF32"
     if wanted != "auto":
         return wanted, f"precision {wanted}: as asked"
     if device == "cuda" and torch.cuda.get_device_capability()[0] >= 8:

@@ -58,7 +58,9 @@ def test_bad_settings(bad, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(("examples", "passes"), [(100, 400), (1500, 400), (50_000, 13), (639_999, 2), (640_000, 1), (62_500_000, 1)])
+@pytest.mark.parametrize(
+    ("examples", "passes"), [(100, 400), (1500, 400), (50_000, 13), (639_999, 2), (640_000, 1), (62_500_000, 1)]
+)
 def test_automatic_number_of_epochs(examples, passes):
     assert Training().passes(examples) == passes
 
@@ -142,6 +144,9 @@ def test_precision_is_chosen_by_size_and_processor(monkeypatch):
     fragile = choose(Training(compile=True), "cpu", "", LARGE, 10, robust=False)
     assert fragile.precision == "32"
     assert "this likelihood would feel" in fragile.reasons[1]
+    no_tf32 = choose(Training(precision="tf32"), "cpu", "", LARGE, 10)
+    assert (no_tf32.precision, no_tf32.reasons[1]) == ("32", "precision 32: a cpu device has no TF32")
+    assert choose(Training(precision="tf32"), "cuda:0", "", LARGE, 10).precision == "tf32"
     for precision, device in (("16", "cpu"), ("16", "mps"), ("bf16", "mps"), ("64", "mps")):
         with pytest.raises(SettingError, match="cannot do it"):
             choose(Training(precision=precision), device, "", SMALL, 10)
