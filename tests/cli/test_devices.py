@@ -170,8 +170,8 @@ def _runs(pid: int) -> bool:
         (["--devices", "0"], ["devices=0", "≥ 1"]),
         (["--nodes", "2"], ["nodes=2", "NODE_RANK", "torchrun"]),
         (["--strategy", "magic"], ["strategy='magic'", "ddp", "fsdp"]),
-        (["--devices", "3"], ["128 examples", "process 0 of 3", "batch_size"]),
-        (["--devices", "2", "--device", "mps"], ["mps", "2 processes"]),
+        (["--devices", "3"], ["128 examples", "3 devices", "batch_size=126"]),
+        (["--devices", "2", "--device", "mps"], ["mps", "devices=2", "device='cpu'"]),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, arguments, fragments, monkeypatch, capsys):

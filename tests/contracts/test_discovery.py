@@ -28,6 +28,8 @@ NOT_COMPONENTS = {
     "baselines.Signal": "the record that a baseline returns",
     "schedules.value_at": "applies a schedule or a number",
     "schedules.check_weight": "refuses what is neither a schedule nor a number",
+    "distributions.Elliptical": "the base of two distributions, abstract but for torch's metaclass",
+    "distributions.MultivariateNormal": "torch's own with torch's arguments; tests/test_elliptical.py",
     "distributions.soft_clip": "a function of a tensor",
     "recipes.RECIPES": "the table of recipes",
     "recipes.Recipe": "the record that a recipe returns",
