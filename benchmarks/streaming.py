@@ -60,6 +60,7 @@ def _write(path: Path, rows: int) -> int:
 def _child(path: Path, options: argparse.Namespace, limit: float | None) -> dict[str, Any]:
     """One turn in a process of its own."""
     words = ["--turn", str(path), "--steps", str(options.steps or 0), "--limit", str(limit or 0)]
+    words += [] if options.compile is None else ["--compile" if options.compile else "--no-compile"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.streaming", *words], check=True, stdout=subprocess.PIPE, text=True
     )
@@ -84,7 +85,7 @@ def _turn(options: argparse.Namespace) -> dict[str, Any]:
     recipe = elbox.recipes.vae(data.spec, latent=20, hidden=(400,))
     watch = _watch(steps)
     try:
-        settings = elbox.Training(epochs, BATCH, evaluations=1, compile=False, device="cpu")
+        settings = elbox.Training(epochs, BATCH, evaluations=1, compile=options.compile, device="cpu")
         elbox.fit(recipe, data, settings, observer=watch)
     except Interrupted:
         pass
@@ -132,6 +133,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--resident", type=int, default=400_000, help="rows of the resident turn")
     parser.add_argument("--steps", type=int, help="steps of a turn; default: those of one epoch")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="default: what elbox chooses")
     parser.add_argument("--folder", type=Path, help="where the file is made; default: the folder for temporary files")
     parser.add_argument("--turn", help=argparse.SUPPRESS)
     return parser.parse_args()

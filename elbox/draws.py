@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal
+from torch.distributions import Distribution, Independent
 from torch.func import functional_call
 
-from elbox.distributions import Code, Delta, MultivariateStudentT
+from elbox.distributions import Code, Delta, Elliptical
 from elbox.distributions.families import FAMILIES
 from elbox.distributions.support import family, moves
 from elbox.errors import IncompatibleError
@@ -59,7 +59,7 @@ def reparameterized(posterior: nn.Module, context: Any, samples: int) -> Draw:
         (torch.Size([4, 3, 2]), torch.Size([4, 3]))
     """
     q = _with_rsample(posterior(context))
-    if hasattr(q, "rsample_and_log_prob"):  # flows: the density of a flow's own sample needs no inversion
+    if hasattr(q, "rsample_and_log_prob"):  # the density of a draw of its own: no inversion
         z, log_qz = q.rsample_and_log_prob((samples,))
         return Draw(z, log_qz, q)
     z = q.rsample((samples,))
@@ -85,6 +85,10 @@ def path(posterior: nn.Module, context: Any, samples: int) -> Draw:
     """
     q = _with_rsample(posterior(context))
     _refuse_moving(q, "Path()")
+    if isinstance(q, Elliptical) and not _requires_grad(context):
+        y = q.noise((samples,))
+        z = q.at(y)
+        return Draw(z, q.detached().log_prob_of(z, y), q)
     z = q.rsample((samples,))
     return Draw(z, _log_prob_held_fixed(posterior, context, q, z), q)
 
@@ -108,6 +112,10 @@ def score(posterior: nn.Module, context: Any, samples: int) -> Draw:
     if isinstance(q, Delta):
         raise IncompatibleError("Score() needs a posterior with a density, and Delta has none; use Reparameterized()")
     _refuse_moving(q, "Score()")
+    if isinstance(q, Elliptical):
+        y = q.noise((samples,))
+        z = q.at(y).detach()
+        return Draw(z, q.log_prob_of(z, y), q)
     z = q.sample((samples,)).detach()
     return Draw(z, q.log_prob(z), q)
 
@@ -232,10 +240,8 @@ def _detached(q: Distribution) -> Distribution | None:
     """A copy with detached parameters for the families where that is cheap and certain, else None."""
     if type(q) in FAMILIES:
         return type(q)(**{name: getattr(q, name).detach() for name in FAMILIES[type(q)]})
-    if type(q) is MultivariateStudentT:
-        return MultivariateStudentT(q.df.detach(), q.loc.detach(), q.scale_tril.detach())
-    if type(q) is MultivariateNormal:
-        return MultivariateNormal(q.loc.detach(), scale_tril=q.scale_tril.detach(), validate_args=False)
+    if isinstance(q, Elliptical):
+        return q.detached()
     if type(q) is Delta:
         return Delta(q.value.detach(), len(q.event_shape))
     if type(q) is Independent:

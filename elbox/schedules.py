@@ -6,7 +6,17 @@ of the run). Each is a callable t ↦ value for t in [0, 1]; t may be a tensor, 
 
 from __future__ import annotations
 
-__all__ = ["Schedule", "Constant", "Linear", "Sigmoid", "Cyclical", "Capacity", "check_weight", "value_at"]
+__all__ = [
+    "Schedule",
+    "Constant",
+    "Linear",
+    "Exponential",
+    "Sigmoid",
+    "Cyclical",
+    "Capacity",
+    "check_weight",
+    "value_at",
+]
 
 import math
 from abc import ABC, abstractmethod
@@ -71,6 +81,37 @@ class Linear(Schedule):
 
     def __call__(self, t: Tensor) -> Tensor:
         return self.start + (self.end - self.start) * (t / self.over).clamp(max=1.0)
+
+
+@part
+class Exponential(Schedule):
+    r"""Exponential decay or growth, v(t) = start · (end / start)^u with u = min(t / over, 1).
+
+    A temperature that falls as max(end, start · e^{−rt}), r = log(start / end) / over.
+
+    Reference: Jang, Gu & Poole (2017), *Categorical reparameterization with Gumbel-softmax*, §4 (max(0.5, e^{−rt})).
+
+    Arguments:
+        start: Value at the beginning, > 0.
+        end: Value from the fraction `over` of the run on, > 0.
+        over: Fraction of the run that the change takes, in (0, 1].
+
+    Raises:
+        SettingError: if `over` is not in (0, 1], or a value not positive.
+
+    Example:
+        >>> Exponential(1.0, 0.25, over=0.5)(torch.tensor([0.0, 0.25, 0.5, 1.0]))
+        tensor([1.0000, 0.5000, 0.2500, 0.2500])
+    """
+
+    def __init__(self, start: float = 1.0, end: float = 0.5, over: float = 1.0) -> None:
+        _fraction("over", over)
+        if not (start > 0 and end > 0):
+            raise SettingError(f"got start={start}, end={end}; expected two numbers > 0")
+        self.start, self.end, self.over = start, end, over
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return self.end * (self.start / self.end) ** (1 - (t / self.over).clamp(max=1.0))
 
 
 @part

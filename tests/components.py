@@ -58,6 +58,14 @@ COUNT = DataSpec(IMAGE, "count", offset=0.5, scale=1.0, examples=50)
 
 SPECS = {"linear_vae": REAL, "sigma_vae": REAL, "count_vae": COUNT, "topic_vae": COUNT}  # of recipes; the rest: BINARY
 
+
+def small(name: str, spec: DataSpec | None = None, **settings: Any) -> recipes.Recipe:
+    """The recipe with narrow layers, for data of this spec."""
+    known = recipes.base.settings_of(recipes.RECIPES[name])
+    narrow = {k: v for k, v in {"hidden": (6,), "channels": (3, 4), "discriminator": (6,)}.items() if k in known}
+    return recipes.RECIPES[name](spec or SPECS.get(name, BINARY), **narrow | settings)
+
+
 EVENTS = {"likelihoods.ComplexGaussian": (2, 3)}  # of likelihoods; the rest: (FEATURES,)
 
 
@@ -167,6 +175,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "distributions.NegativeBinomial": lambda: distributions.NegativeBinomial(
         torch.tensor([0.5, 3.0]), torch.tensor([2.0, 0.5])
     ),
+    "distributions.Poisson": lambda: distributions.Poisson(torch.tensor([0.5, 3.0])),
     "distributions.RGBLogisticMixture": lambda: distributions.RGBLogisticMixture(
         torch.zeros(2, 1, 1), *(torch.ones(3, 3, 2, 1, 1)), torch.tensor(2.0), levels=LEVELS
     ),
@@ -221,6 +230,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "objectives.Split": lambda: objectives.Split(objectives.IWAE(3), objectives.CUBO(2.0, samples=3)),
     "objectives.TVO": lambda: objectives.TVO(partitions=2, samples=3),
     "estimators.Covariance": lambda: estimators.Covariance(),
+    "schedules.Exponential": lambda: schedules.Exponential(2.0, 0.5, over=0.5),
     "schedules.Sigmoid": lambda: schedules.Sigmoid(0.0, 2.0, over=0.5, steepness=8.0),
     "recipes.miwae": lambda: recipes.miwae(BINARY, latent=LATENT, outer=2, inner=3, hidden=(6,)),
     "recipes.piwae": lambda: recipes.piwae(BINARY, latent=LATENT, outer=2, inner=3, hidden=(6,)),

@@ -116,7 +116,7 @@ def test_the_adversary_brings_codes_to_the_prior(name: str, digits: Data) -> Non
             recipe.objective.penalties[0].weight = 0.0
         with torch.no_grad():
             recipe.model.posterior.net.net[-1].bias.fill_(3.0)
-        run = elbox.fit(recipe, digits, replace(QUICK, epochs=25, lr=3e-3))
+        run = elbox.fit(recipe, digits, replace(QUICK, epochs=25, lr=3e-3, schedule="constant"))
         z = elbox.encode(run.model, x)
         found.append(float(z.mean(0).norm() + (z.std(0) - 1).norm()))
     assert found[0] < 0.5 * found[1]

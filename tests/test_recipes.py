@@ -16,7 +16,7 @@ from elbox import DataSpec, Recipe, likelihoods, schedules
 from elbox.errors import IncompatibleError, RunError, SettingError
 from elbox.recipes import RECIPES
 from elbox.recipes.base import settings_of
-from tests.components import BINARY, IMAGE, REAL, SPECS, make, of
+from tests.components import BINARY, IMAGE, REAL, SPECS, make, of, small
 
 NAMES = [n.split(".")[1] for n in of("recipes")]
 CHOOSE = [n for n in NAMES if "likelihood" in settings_of(RECIPES[n])]
@@ -70,13 +70,6 @@ OTHER: dict[str, Any] = {
 
 OTHER_OF = {("beta_tcvae", "beta"): 3.0, ("info_vae", "scale"): 50.0}  # where the value above is not allowed
 OF_MEANS = ("gan", "vae_gan", "ms_ssim_vae", "contractive_ae")  # whose means are judged: the likelihood is a plain one
-
-
-def small(name: str, **settings: Any) -> Recipe:
-    """The recipe with narrow layers."""
-    known = settings_of(RECIPES[name])
-    narrow = {k: v for k, v in {"hidden": (6,), "channels": (3, 4), "discriminator": (6,)}.items() if k in known}
-    return RECIPES[name](SPECS.get(name, BINARY), **narrow | settings)
 
 
 def weights(recipe: Recipe) -> torch.Tensor:

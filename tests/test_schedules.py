@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elbox.schedules import Capacity, Constant, Cyclical, Linear, Schedule, Sigmoid, value_at
+from elbox.schedules import Capacity, Constant, Cyclical, Exponential, Linear, Schedule, Sigmoid, value_at
 
 T = torch.linspace(0, 1, 101, dtype=torch.float64)
 
@@ -25,6 +27,17 @@ def test_linear(start: float, end: float, over: float) -> None:
     torch.testing.assert_close(v, expected)
     assert v[0].item() == pytest.approx(start)
     assert v[-1].item() == pytest.approx(end)
+
+
+@settings(max_examples=30, deadline=None)
+@given(start=st.floats(0.5, 5), end=st.floats(0.1, 0.5), over=st.floats(0.01, 1))
+def test_exponential(start: float, end: float, over: float) -> None:
+    """max(end, start · e^{−rt}), as Jang et al. (2017) let a temperature fall, and a straight line in log v."""
+    rate = math.log(start / end) / over
+    expected = (start * torch.exp(-rate * T)).clamp(min=end)
+    torch.testing.assert_close(Exponential(start, end, over)(T), expected)
+    line = Linear(math.log(end), math.log(start), over)(T).exp()
+    torch.testing.assert_close(Exponential(end, start, over)(T), line)
 
 
 @settings(max_examples=30, deadline=None)
@@ -92,6 +105,7 @@ def test_capacity() -> None:
     [
         (Linear(0.0, 1.0, over=0.5), 1.0),
         (Linear(over=1.0), 1.0),
+        (Exponential(1.0, 0.25, over=0.7), 0.25),
         (Sigmoid(), 1.0),
         (Sigmoid(2.0, 0.5, over=1.0), 0.5),
         (Cyclical(), 1.0),
@@ -117,5 +131,6 @@ def test_single_precision_does_not_pass_the_end() -> None:
     """In the precision of the buffer that training fills."""
     t = torch.linspace(0, 1, 7919)
     assert Linear(0.0, 1.0, over=0.3)(t).max() == 1.0
+    assert Exponential(1.0, 0.3, over=0.7)(t).min() == torch.tensor(0.3)
     assert Sigmoid(0.0, 1.0, over=0.3)(t).max() == 1.0
     assert Cyclical(cycles=7, ramp=0.9)(t).max() <= 1.0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+from typing import Any
 
 import pytest
 import torch
 import zuko
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 import elbox
 from elbox import ELBO, IWAE, VAE, AnalyticKL, IncompatibleError, Path, Renyi, Reparameterized, Score
@@ -18,7 +21,7 @@ from elbox.posteriors import DiagonalNormal
 from elbox.priors import StandardNormal
 from elbox.train.step import Step
 
-B, F, D = 5, 4, 2
+B, F, D, C = 5, 4, 2, 3
 POSTERIORS = {
     "MAF": lambda: zuko.flows.MAF(D, F, transforms=2, hidden_features=(8,)),
     "NSF": lambda: zuko.flows.NSF(D, F, transforms=1, hidden_features=(8,)),
@@ -81,6 +84,66 @@ def test_posterior_flow_depends_on_x() -> None:
     q = vae("MAF", "GMM").encode(torch.randn(B, F))
     densities = q.log_prob(torch.zeros(B, D))
     assert densities.unique().numel() == B
+
+
+class Given(zuko.lazy.LazyDistribution):
+    """A flow given x and a condition c, as one context."""
+
+    def __init__(self, flow: nn.Module) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, c: Any = None) -> Distribution:
+        return self.flow(torch.cat(c, -1))
+
+
+FLOWS = {
+    "MAF": lambda d, context: zuko.flows.MAF(d, context, transforms=2, hidden_features=(8,)),
+    "NSF": lambda d, context: zuko.flows.NSF(d, context, transforms=2, hidden_features=(8,)),
+    "RealNVP": lambda d, context: zuko.flows.RealNVP(d, context, transforms=2, hidden_features=(8,)),
+}
+BENT = [("MAF", 1), ("NSF", 1), ("MAF", 2), ("NSF", 2), ("RealNVP", 2)]  # with the number of dimensions
+
+
+def conditional(name: str, d: int) -> tuple[VAE, Tensor, Tensor]:
+    """Flows as q(z|x, c) and p(z|c), away from the identity, in double precision; x and c."""
+    likelihood = Gaussian(MLP(d, [8], F, context=C))
+    model = VAE(FLOWS[name](d, C), likelihood, Given(FLOWS[name](d, F + C))).double()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.2 * torch.randn_like(p))
+    return model, torch.randn(B, F).double(), torch.randn(B, C).double()
+
+
+@pytest.mark.parametrize(("name", "d"), BENT)
+def test_densities_of_flows_are_those_of_their_samples(name: str, d: int) -> None:
+    """log q(z|x) and log p(z|c) of samples: that of the noise, less log |det ∂z/∂noise| by autograd."""
+    model, x, c = conditional(name, d)
+    group = model.terms(x, 7, c=c).groups["z"]
+    for flow, log_density in ((group.posterior, group.log_qz), (group.prior, group.log_pz)):
+        noise = flow.transform(group.z).detach().requires_grad_()
+        z = flow.transform.inv(noise)
+        torch.testing.assert_close(z, group.z, rtol=1e-6, atol=1e-6)
+        rows = [torch.autograd.grad(z[..., i].sum(), noise, retain_graph=True)[0] for i in range(d)]
+        volume = torch.linalg.slogdet(torch.stack(rows, -2)).logabsdet
+        assert volume.std() > 0.01
+        torch.testing.assert_close(log_density, flow.base.log_prob(noise) - volume, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "d"), BENT)
+def test_densities_of_flows_integrate_to_one(name: str, d: int) -> None:
+    """Given each of several x and c, over the line or the plane, as far as samples go."""
+    model, x, c = conditional(name, d)
+    with torch.no_grad():
+        for flow in (model.encode(x, c=c), model.prior(c)):
+            samples = flow.sample((4000,)).flatten(0, 1)
+            ends = zip(samples.amin(0) - 2, samples.amax(0) + 2, strict=True)
+            axes = [torch.linspace(low, high, 3001 if d == 1 else 161).double() for low, high in ends]
+            z = torch.cartesian_prod(*axes).reshape(-1, 1, d).expand(-1, B, d)
+            density = flow.log_prob(z).exp()
+            total = density.sum(0) * math.prod((axis[1] - axis[0]).item() for axis in axes)
+            torch.testing.assert_close(total, torch.ones(B).double(), rtol=0, atol=5e-3)
+            assert (density.diff(dim=1).abs().amax(0) > 1e-3).all(), "given another x and c it is another density"
 
 
 class Banana(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["COMMANDS", "main"]
 
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -34,6 +35,10 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "data": data,
     "show": show,
 }
+
+
+_NUMBER = re.compile(r"Invalid value for .*'(--[\w-]+)'.*valid (integer|number|float).*")  # in all versions
+_KINDS = {"integer": "whole number", "number": "number", "float": "number"}
 
 
 def application() -> typer.Typer:
@@ -86,9 +91,10 @@ def main(arguments: list[str] | None = None) -> None:
         if not hasattr(error, "format_message"):  # Click's usage errors have it; its classes differ between versions
             raise
         message = str(error.format_message())
-        if "\n" in message:  # no command at all: the message is the help text
-            sys.stderr.write(f"{message}\n")
+        if "\n" in message or not message:  # no command at all: the message is the help text, or that was printed
+            sys.stderr.write(f"{message}\n" if message else "")
             raise SystemExit(2) from None
+        message = _NUMBER.sub(lambda m: f"expected a {_KINDS[m[2]]} for {m[1]}", message)
         command = getattr(getattr(error, "ctx", None), "command_path", "elbox")
         raise SystemExit(_stopped(f"{message.rstrip('.')}; see: {command} --help", 2)) from None
     raise SystemExit(code if isinstance(code, int) else 0)

@@ -30,10 +30,16 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of data
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
+DONE = ("finished", "stopped early")
+LARGE = 100_000_000  # bytes of a file that takes seconds to read
+
 
 def fit(
     data: Annotated[
-        str, typer.Argument(help="Name in `elbox data`, or a .npy, .npz, .csv, .parquet file or image folder.")
+        str,
+        typer.Argument(
+            help="In `elbox data`; or a .npy, .npz, .csv, .parquet file; or a folder of .npy, .parquet or image files."
+        ),
     ],
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="Name in `elbox recipes`.")] = "vae",
     settings: Annotated[
@@ -43,7 +49,7 @@ def fit(
         Path | None, typer.Option("--out", "-o", help="Folder of the run; default: runs/DATA-RECIPE.")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the training data; default: about 5000 steps.")
+        int | None, typer.Option(help="Passes over the training data; default: as many as make 5000 steps, 1 to 400.")
     ] = Training.epochs,
     batch_size: Annotated[int, typer.Option(help="Examples a step.")] = Training.batch_size,
     lr: Annotated[float, typer.Option(help="Learning rate.")] = Training.lr,
@@ -75,8 +81,6 @@ def fit(
     Example: `elbox fit digits --recipe vae --set latent=10 --out runs/demo`
     """
     given, start = dict(locals()), time.perf_counter()
-    if out is not None and out.exists() and not (out / "run.json").is_file():
-        raise RunError(f"got --out {out}, which exists and is no run; expected a new folder")
     make = named(recipe)
     of_recipe, of_training, of_data = split(settings or [], make)
     training = Training(
@@ -84,15 +88,18 @@ def fit(
         device=device if devices.isdigit() else devices, devices=int(devices) if devices.isdigit() else 1,
         nodes=nodes, strategy=strategy, **of_training,
     )  # fmt: skip
+    if out is not None and out.exists():
+        _check_existing(out, data, recipe, training)
     folder = Path("runs") / f"{Path(data).stem}-{recipe}"
     if not launched(training):
         return launch(fit, given | {"out": out or _fresh(folder)}, training, out or _fresh(folder))
     world = join(training)
     target = world.on_first(lambda: out or _fresh(folder))
     # One split for all seeds, and one for all processes.
+    silent = quiet or as_json or not world.first
+    _say_reading(data, quiet=silent)
     loaded = data_package.load(data, data_dir=data_dir, binarise=binarise, fits=fit_in(world), **of_data)
     model = make(loaded.spec, seed=seed, **of_recipe)
-    silent = quiet or as_json or not world.first
     say(loaded.describe(), quiet=silent)
     say(f"{recipe} with {type(model.model.likelihood).__name__} likelihood; {loaded.protocol}", quiet=silent)
     observer = progress(quiet=silent)
@@ -119,7 +126,9 @@ def resume(
     if not launched(training):
         return launch(resume, given, training, run)
     world = join(training)
-    observer = progress(quiet=quiet or as_json or not world.first)
+    silent = quiet or as_json or not world.first
+    observer = progress(quiet=silent)
+    _say_reading(runs.load_info(run)["data"].get("path", ""), quiet=silent)
     resumed = runs.resume(run, data_dir=data_dir, devices=devices, observer=observer)
     finish(resumed, time.perf_counter() - start, world, quiet=quiet, as_json=as_json)
 
@@ -176,6 +185,29 @@ def counter(quiet: bool) -> Callable[[int, int], None] | None:
     return show
 
 
+def _say_reading(data: str, *, quiet: bool) -> None:
+    """A line on standard error before a folder or a large file is read."""
+    path = Path(data).expanduser()
+    if not quiet and (path.is_dir() or (path.is_file() and path.stat().st_size >= LARGE)):
+        sys.stderr.write(f"reading {data} …\n")
+        sys.stderr.flush()
+
+
+def _check_existing(folder: Path, data: str, recipe: str, training: Training) -> None:
+    """Refuse a folder that cannot be the unfinished run of this call, before the data are read."""
+    if not (folder / "run.json").is_file():
+        raise RunError(f"got --out {folder}, which exists and is no run; expected a new folder")
+    info = runs.load_info(folder)
+    if info["status"] in DONE:
+        raise RunError(f"got --out {folder}, which exists: a run that is {info['status']}; expected a new folder")
+    found = info["data"].get("name"), info["recipe"].get("recipe"), Training.from_json(info["training"])
+    if found != (data, recipe, training):
+        raise RunError(
+            f"got --out {folder}, which exists: a run of other data or settings; expected a new folder; that run goes "
+            f"on with: elbox resume {folder}"
+        )
+
+
 def _fresh(path: Path) -> Path:
     """`path`, or the first of path-2, path-3, … that does not exist."""
     return next(p for p in (path if n == 1 else path.with_name(f"{path.name}-{n}") for n in count(1)) if not p.exists())
@@ -187,4 +219,4 @@ def _resumable(folder: Path, recipe: dict, training: Training, source: dict) -> 
         return False
     info = runs.load_info(folder)
     same = (info["recipe"], Training.from_json(info["training"]), info["data"]) == (recipe, training, source)
-    return same and info["status"] not in ("finished", "stopped early")
+    return same and info["status"] not in DONE

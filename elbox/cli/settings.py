@@ -13,13 +13,21 @@ from elbox import likelihoods, schedules
 from elbox.errors import SettingError
 from elbox.parts import ACTIVATIONS
 from elbox.recipes.base import check_settings, settings_of, shown
+from elbox.spec import KINDS
 from elbox.train import Training
 
 NAMES = ACTIVATIONS | {name: getattr(likelihoods, name) for name in likelihoods.__all__}
-CALLS = {name: getattr(schedules, name) for name in ("Constant", "Linear", "Sigmoid", "Cyclical", "Capacity")}
+CALLS = {
+    name: getattr(schedules, name) for name in ("Constant", "Linear", "Exponential", "Sigmoid", "Cyclical", "Capacity")
+}
 WORDS = {"none": None, "true": True, "false": False}
 TRAINING = ("schedule", "clip", "ema", "eps", "evaluations", "checkpoint_seconds")  # the rest of Training has options
-DATA = ("kind", "levels", "size", "stream")  # how a file of the user's is read
+DATA: dict[str, tuple[Any, str]] = {  # how a file of the user's is read
+    "kind": (str, f"one of {', '.join(KINDS)}"),
+    "levels": (int, "a whole number from 2 to 65536"),
+    "size": (int | tuple, "a height and a width such as 32,32, or one number for both"),
+    "stream": (bool, "true or false"),
+}
 
 
 def split(
@@ -46,7 +54,9 @@ def split(
         if name in TRAINING:
             of_training[name] = parse(value) if name != "schedule" else value.strip()
         elif name in DATA:
-            of_data[name] = parse(value)
+            of_data[name], (kind, wanted) = parse(value), DATA[name]
+            if not isinstance(of_data[name], kind | None):
+                raise SettingError(f"got --set {text}; expected {wanted}, or leave {name} out")
         elif name in settings_of(recipe) and name != "seed":
             of_recipe[name] = _sequence(parse(value), settings_of(recipe)[name][1])
         else:

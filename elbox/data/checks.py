@@ -89,7 +89,8 @@ def check_finite(x: np.ndarray, where: Where) -> None:
     """Refuse NaN, infinities, and values that 32-bit floats cannot hold."""
     if x.dtype.kind != "f":
         return
-    at = first_bad(x, lambda v: ~(np.abs(v) <= _LARGEST))
+    largest = min(_LARGEST, float(np.finfo(x.dtype).max))
+    at = first_bad(x, lambda v: ~(np.abs(v) <= largest))
     if at is None:
         return
     value = float(x[at])
@@ -121,6 +122,7 @@ def check_support(x: np.ndarray, kind: str, levels: int, where: Where, *, advice
         at = first_bad(x, lambda v: v.astype(np.float32) <= 0)  # as they are stored
     else:
         top = {"binary": 1, "levels": levels - 1, "count": EXACT, "unit": 1}[kind]
+        top = min(top, int(np.finfo(x.dtype).max)) if x.dtype.kind == "f" else top
         whole = kind in DISCRETE and x.dtype.kind == "f"
         at = first_bad(x, lambda v: (v < 0) | (v > top) | (v != np.floor(v)) if whole else (v < 0) | (v > top))
     if at is not None:

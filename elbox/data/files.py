@@ -24,7 +24,7 @@ from elbox.data.npy import NpyFile, damaged
 from elbox.data.parquet import ParquetFile
 from elbox.data.raw import Raw, Where
 from elbox.data.shards import shards_in
-from elbox.data.source import Source
+from elbox.data.source import Source, check_readable
 from elbox.data.text import read_csv
 from elbox.errors import DataError, SettingError
 
@@ -55,10 +55,15 @@ def open_file(
     """
     place, name = Path(path).expanduser(), os.fspath(path)
     if not place.exists():
-        raise DataError(f"got {name}, which does not exist; expected a file or a folder of images; check the path")
+        raise DataError(
+            f"got {name}, which does not exist; expected a file, a folder of .npy or .parquet files, or a folder of "
+            "images; check the path"
+        )
+    check_readable(place, name)
     if not place.is_dir() and place.suffix.lower() not in FORMATS:
         raise DataError(
-            f"got {name}; expected {', '.join(FORMATS)} or a folder of images; save the data in one of these"
+            f"got {name}; expected {', '.join(FORMATS)} or a folder of .npy, .parquet or image files; save the data in "
+            "one of these"
         )
     shards = shards_in(place, name) if place.is_dir() else None
     if size is not None and (shards or not place.is_dir()):

@@ -237,5 +237,6 @@ def _known_or_path(given: str) -> None:
     near = difflib.get_close_matches(given, CATALOGUE, n=1)
     raise DataError(
         f"got {given!r}, which is neither a data set nor a file; expected one of {', '.join(CATALOGUE)}, or a path to "
-        f"a file or a folder of images; {f'did you mean {near[0]}?' if near else 'check the name'}"
+        "a file, or a folder of .npy, .parquet or image files; "
+        f"{f'did you mean {near[0]}?' if near else 'check the name'}"
     )

@@ -13,7 +13,7 @@ import numpy as np
 from elbox.data.npy import NpyFile
 from elbox.data.parquet import Last, ParquetFile
 from elbox.data.raw import Where
-from elbox.data.source import Source
+from elbox.data.source import Source, check_readable
 from elbox.errors import DataError
 
 _SUFFIXES = (".npy", ".parquet")
@@ -80,6 +80,8 @@ def shards_in(folder: Path, name: str) -> Shards | None:
             f"got {mixed[0]} and {mixed[1]} in one folder, {name}; expected files of one kind: .npy, .parquet or "
             "images; move the others"
         )
+    for path in found[kinds[0]]:
+        check_readable(path, f"{name}/{path.name}")
     reader: Callable[[Path, str], Source] = NpyFile if kinds[0] == ".npy" else partial(ParquetFile, last=Last())
     return Shards([reader(path, f"{name}/{path.name}") for path in found[kinds[0]]], name)
 
@@ -87,16 +89,16 @@ def shards_in(folder: Path, name: str) -> Shards | None:
 def _check_alike(parts: Sequence[Source], name: str) -> None:
     first = parts[0]
     for part in parts[1:]:
-        if part.shape[1:] != first.shape[1:] or len(part.shape) != len(first.shape):
-            raise DataError(
-                f"got shards of different shapes in {name}: rows of {Path(first.where.name).name} have shape "
-                f"{first.shape[1:]} and rows of {Path(part.where.name).name} {part.shape[1:]}; expected one shape for "
-                "all; crop, pad or resize them first"
-            )
         if part.where.columns != first.where.columns:
             odd = sorted(set(part.where.columns) ^ set(first.where.columns)) or ["their order"]
             raise DataError(
                 f"got shards of different columns in {name}: {Path(first.where.name).name} and "
                 f"{Path(part.where.name).name} differ in {odd[0]}; expected the same columns in the same order; save "
                 "them alike"
+            )
+        if part.shape[1:] != first.shape[1:] or len(part.shape) != len(first.shape):
+            raise DataError(
+                f"got shards of different shapes in {name}: rows of {Path(first.where.name).name} have shape "
+                f"{first.shape[1:]} and rows of {Path(part.where.name).name} {part.shape[1:]}; expected one shape for "
+                "all; crop, pad or resize them first"
             )

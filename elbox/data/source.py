@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-__all__ = ["Source"]
+__all__ = ["Source", "check_readable"]
 
 import math
+import os
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from elbox.data.raw import Raw, Where
+from elbox.errors import DataError
+
+
+def check_readable(path: Path, name: str) -> None:
+    """Refuse a file or a folder that its permissions keep from this user."""
+    if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
+        raise DataError(
+            f"got {name}, which may not be read (permission denied); expected a file or a folder that you may read; "
+            "change its permissions"
+        )
 
 
 class Source(ABC):

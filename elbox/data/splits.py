@@ -67,8 +67,11 @@ class Data:
     columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        every = np.concatenate([np.asarray(rows) for rows in self.indices.values()]) if self.indices else np.empty(0)
-        assert len(np.unique(every)) == len(every), "splits overlap"
+        parts = [np.asarray(rows) for rows in self.indices.values() if len(rows)]
+        taken = np.zeros(1 + max((int(rows.max()) for rows in parts), default=-1), bool)
+        for rows in parts:
+            taken[rows] = True
+        assert np.count_nonzero(taken) == sum(map(len, parts)), "splits overlap"
 
     @property
     def streamed(self) -> bool:

@@ -10,11 +10,14 @@ from elbox.distributions.code import Code
 from elbox.distributions.continuous_bernoulli import ContinuousBernoulli
 from elbox.distributions.delta import Delta
 from elbox.distributions.discretized_logistic import DiscretizedLogistic
+from elbox.distributions.elliptical import Elliptical
 from elbox.distributions.logistic import Logistic
 from elbox.distributions.multinomial import Multinomial
+from elbox.distributions.multivariate_normal import MultivariateNormal
 from elbox.distributions.negative_binomial import NegativeBinomial, ZeroInflatedNegativeBinomial
 from elbox.distributions.normal import diagonal_normal, soft_clip
 from elbox.distributions.one_hots import OneHots
+from elbox.distributions.poisson import Poisson
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.rgb_logistic_mixture import RGBLogisticMixture
 from elbox.distributions.student import MultivariateStudentT
@@ -29,11 +32,14 @@ __all__ = [
     "ContinuousBernoulli",
     "Delta",
     "DiscretizedLogistic",
+    "Elliptical",
     "Logistic",
     "Multinomial",
+    "MultivariateNormal",
     "MultivariateStudentT",
     "NegativeBinomial",
     "OneHots",
+    "Poisson",
     "RGBLogisticMixture",
     "Rayleigh",
     "StudentT",

@@ -9,12 +9,17 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, constraints
 from torch.types import _size
 
+from elbox.distributions.saddle import deviance, positive, stirling_rest
+
 
 class Multinomial(Distribution):
     r"""P(x | n) = n! Π_d π_d^{x_d} / x_d!, π = softmax(logits), for counts x with total n = Σ_d x_d.
 
     `log_prob(x)` takes n from x itself: it is the probability of a composition *given* its total, and for each n the
     probabilities of all compositions add up to 1. Samples and mean have the total `total`.
+
+    It is computed as log P = R(n) − Σ_d (R(x_d) + D(x_d, n π_d)), in which nothing cancels; see
+    `elbox.distributions.saddle`.
 
     Reference: Blei, Ng & Jordan (2003), *Latent Dirichlet allocation*, §3 (words given the length of the document).
 
@@ -42,9 +47,12 @@ class Multinomial(Distribution):
         return constraints.independent(constraints.nonnegative_integer, self.event_dims)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        x = value.flatten(-self.event_dims)
-        ways = torch.lgamma(x.sum(-1) + 1) - torch.lgamma(x + 1).sum(-1)
-        return ways + (x * self.log_shares).sum(-1)
+        counts = value.flatten(-self.event_dims)
+        total, x = counts.sum(-1, keepdim=True), positive(counts)
+        log_ratio = self.log_shares + torch.log(positive(total) / x)
+        gap = self.log_shares.exp() * total - counts
+        each = deviance(x, gap, log_ratio) + stirling_rest(counts)
+        return stirling_rest(total.squeeze(-1)) - each.sum(-1)
 
     @torch.no_grad()
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 (torch's own signature)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Gamma, constraints
 from torch.types import _size
 
-from elbox.distributions.gamma import log_rising
+from elbox.distributions.saddle import deviance, positive, stirling_rest
 
 
 class NegativeBinomial(Distribution):
@@ -18,7 +18,11 @@ class NegativeBinomial(Distribution):
 
         log P(k) = log Γ(k + θ)/(Γ(θ) k!) − θ log(1 + μ/θ) − k log(1 + θ/μ)
 
-    For θ → ∞ it is the Poisson distribution, and the first term is computed so that this holds in float32 too.
+    For θ → ∞ it is the Poisson distribution. So that this holds in float32 too, and for large counts, with n = k + θ
+
+        log P(k) = log(θ/n) + R(n) − R(θ) − R(k) − D(k, nμ/(μ + θ)) − D(θ, nθ/(μ + θ)),
+
+    in which nothing cancels; see `elbox.distributions.saddle`.
 
     Reference: Lopez et al. (2018), *Deep generative modeling for single-cell transcriptomics*, Methods (with θ the
     inverse dispersion, as in scvi-tools); Hilbe (2011), *Negative binomial regression*, ch. 8.
@@ -37,12 +41,17 @@ class NegativeBinomial(Distribution):
     support = constraints.nonnegative_integer
 
     def __init__(self, mu: Tensor, theta: Tensor) -> None:
-        self.mu, self.theta = torch.broadcast_tensors(mu, theta)
-        super().__init__(self.mu.shape, validate_args=False)
+        self.mu, self.theta = mu, theta
+        super().__init__(torch.broadcast_shapes(mu.shape, theta.shape), validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        choices = log_rising(self.theta, value) - torch.lgamma(value + 1)
-        return choices + self.log_zero() - value * torch.log1p(self.theta / self.mu)
+        mu, theta, k = self.mu, self.theta, positive(value)
+        n, total = value + theta, mu + theta
+        gap = (mu - value) * (theta / total)  # nμ/(μ + θ) − k, and θ − nθ/(μ + θ)
+        grown = torch.log(n / total)
+        of_k, of_theta = deviance(k, gap, torch.log(mu / k) + grown), deviance(theta, -gap, grown)
+        ways = torch.log(theta / n) + stirling_rest(n) - stirling_rest(theta) - stirling_rest(value)
+        return ways - of_k - of_theta
 
     def log_zero(self) -> Tensor:
         """log P(0) = −θ log(1 + μ/θ)."""
@@ -54,7 +63,7 @@ class NegativeBinomial(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        return self.mu
+        return self.mu.expand(self.batch_shape)
 
     @property
     def variance(self) -> Tensor:

@@ -12,8 +12,10 @@ from torch.distributions import Chi2, Distribution, constraints
 from torch.distributions.utils import _standard_normal
 from torch.types import _size
 
+from elbox.distributions.elliptical import Elliptical
 
-class MultivariateStudentT(Distribution):
+
+class MultivariateStudentT(Elliptical):
     r"""The elliptical distribution z = μ + √(ν/w) L ε with ε ~ N(0, I) and w ~ χ²(ν), whose tails are power laws.
 
         log p(z) = log Γ((ν + D)/2) − log Γ(ν/2) − (D/2) log πν − log det L − ((ν + D)/2) log(1 + |L⁻¹(z − μ)|²/ν).
@@ -70,34 +72,36 @@ class MultivariateStudentT(Distribution):
         """The diagonal of the covariance, for ν > 2."""
         return self.scale_tril.square().sum(-1) * (self.df / (self.df - 2))[..., None]
 
-    def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 (torch's own signature)
+    def noise(self, sample_shape: _size) -> Tensor:
+        """y = √(ν/w) ε."""
         shape = self._extended_shape(sample_shape)
-        noise = _standard_normal(shape, dtype=self.loc.dtype, device=self.loc.device)
-        stretch = (self.df / Chi2(self.df).rsample(torch.Size(sample_shape))).sqrt()
-        return self.loc + stretch[..., None] * (self.scale_tril @ noise[..., None]).squeeze(-1)
+        epsilon = _standard_normal(shape, dtype=self.loc.dtype, device=self.loc.device)
+        return (self.df / Chi2(self.df).rsample(torch.Size(sample_shape))).sqrt()[..., None] * epsilon
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_noise(self, y: Tensor) -> Tensor:
         dims = self.event_shape[0]
-        y = torch.linalg.solve_triangular(self.scale_tril, (value - self.loc)[..., None], upper=False).squeeze(-1)
         power = (self.df + dims) / 2
         return (
             torch.lgamma(power)
             - torch.lgamma(self.df / 2)
             - dims / 2 * (math.log(math.pi) + self.df.log())
-            - self._log_det()
             - power * torch.log1p(y.square().sum(-1) / self.df)
         )
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        y = torch.linalg.solve_triangular(self.scale_tril, (value - self.loc)[..., None], upper=False).squeeze(-1)
+        return self.log_noise(y) - self.log_det()
+
+    def detached(self) -> MultivariateStudentT:
+        return MultivariateStudentT(self.df.detach(), self.loc.detach(), self.scale_tril.detach())
 
     def entropy(self) -> Tensor:
         dims = self.event_shape[0]
         power, half = (self.df + dims) / 2, self.df / 2
         return (
-            self._log_det()
+            self.log_det()
             + dims / 2 * (math.log(math.pi) + self.df.log())
             + torch.lgamma(half)
             - torch.lgamma(power)
             + power * (torch.digamma(power) - torch.digamma(half))
         )
-
-    def _log_det(self) -> Tensor:
-        return self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)

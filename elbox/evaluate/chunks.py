@@ -156,7 +156,7 @@ class Remembered:
 
     def __call__(self, posterior: nn.Module, context: Any, samples: int) -> Draw:
         q = self._distribution(posterior, context)
-        if hasattr(q, "rsample_and_log_prob"):  # flows: the density of a flow's own sample needs no inversion
+        if hasattr(q, "rsample_and_log_prob"):  # the density of a draw of its own: no inversion
             z, log_qz = q.rsample_and_log_prob(torch.Size([samples]))
             return Draw(z, log_qz, q)
         z = (q.rsample if q.has_rsample else q.sample)(torch.Size([samples]))

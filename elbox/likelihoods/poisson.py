@@ -6,10 +6,10 @@ __all__ = ["Poisson"]
 
 from typing import Any
 
-import torch
 from torch import nn
 from torch.distributions import Distribution, Independent
 
+from elbox import distributions
 from elbox.distributions import soft_clip
 from elbox.likelihoods.base import Likelihood, Number
 from elbox.parts import part
@@ -31,6 +31,7 @@ class Poisson(Likelihood):
         z [..., D] → distribution with batch shape [...] over the event.
 
     Example:
+        >>> import torch
         >>> from elbox.nn import MLP
         >>> Poisson(MLP(2, [], 3))(torch.zeros(4, 2)).log_prob(torch.ones(4, 3)).shape
         torch.Size([4])
@@ -53,5 +54,5 @@ class Poisson(Likelihood):
         h = self.net(c)
         dims = self.event_dims(c, h)
         typical, _ = self.units(h.shape[h.dim() - dims :])
-        counts = torch.distributions.Poisson(typical.clamp(min=0.001) * soft_clip(h).exp(), validate_args=False)
+        counts = distributions.Poisson(typical.clamp(min=0.001) * soft_clip(h).exp())
         return Independent(counts, dims, validate_args=False)

@@ -49,8 +49,11 @@ class Renyi(Objective):
         self.alpha, self.samples = alpha, samples
 
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
-        log_w = (1 - self.alpha) * terms.log_w
-        return (torch.logsumexp(log_w, 0) - math.log(log_w.shape[0])) / (1 - self.alpha)
+        log_w, power = terms.log_w, 1 - self.alpha
+        top = (log_w.amax(0) if power > 0 else log_w.amin(0)).detach()  # with it no w^{1−α} overflows
+        scaled = power * (log_w - top)
+        less = torch.expm1(scaled).mean(0)  # the mean less 1, whose digits 1/(1 − α) magnifies as α → 1
+        return top + torch.where(less > -0.5, torch.log1p(less), scaled.exp().mean(0).log()) / power
 
     def path_scale(self, terms: Terms) -> Tensor:
         return self.alpha + (1 - self.alpha) * torch.softmax((1 - self.alpha) * terms.log_w, 0)

@@ -6,8 +6,9 @@ __all__ = ["FullNormal"]
 
 from typing import Any
 
-from torch.distributions import Distribution, MultivariateNormal
+from torch.distributions import Distribution
 
+from elbox.distributions import MultivariateNormal
 from elbox.parts import part
 from elbox.posteriors.elliptical import Elliptical
 
@@ -16,7 +17,9 @@ from elbox.posteriors.elliptical import Elliptical
 class FullNormal(Elliptical):
     r"""q(z|x) = N(z; μ(x), L(x)L(x)ᵀ) with the Cholesky factor L = L_mask ⊙ L' + diag σ, z = μ + Lε.
 
-    L_mask is 1 strictly below the diagonal, so log|det L| = Σ_d log σ_d.
+    L_mask is 1 strictly below the diagonal, so log|det L| = Σ_d log σ_d. L' is not bounded: draws are scored by their
+    ε (`elbox.distributions.Elliptical`), so that no L costs digits of log q(z|x). Far from the true posterior the
+    gradient of `Path`, in which L⁻ᵀε stands, is noisy; `Reparameterized` and `AnalyticKL` train L better from scratch.
 
     Reference: Kingma & Welling (2019), *An introduction to variational autoencoders*, §2.5.1 and algorithm 2.
 

@@ -16,7 +16,7 @@ from elbox.objectives import ELBO, IWAE
 from elbox.posteriors import BernoulliCode, CategoricalCode
 from elbox.priors import BernoulliPrior, CategoricalPrior
 from elbox.recipes.base import Recipe, default_likelihood, recipe
-from elbox.schedules import Linear, Schedule
+from elbox.schedules import Exponential, Schedule
 from elbox.spec import DataSpec
 
 
@@ -154,8 +154,8 @@ def gumbel_vae(
 ) -> Recipe:
     r"""The Gumbel-softmax VAE (Jang, Gu & Poole, 2017): categorical codes, trained as softmax((l + noise)/λ).
 
-    p(z) is learned (§4.2), the KL in closed form. The gradient is biased, that of the relaxed model. Their temperature
-    falls exponentially.
+    p(z) is learned (§4.2), the KL in closed form. The gradient is biased, that of the relaxed model. The temperature
+    falls exponentially, as theirs does.
 
     Arguments:
         data: Shape and kind of the data.
@@ -177,7 +177,7 @@ def gumbel_vae(
     decoder = MLP(latent * categories, list(hidden)[::-1], cls.output_shape(data), activation)
     posterior = CategoricalCode(encoder, latent, categories)
     model = VAE(CategoricalPrior(latent, categories, learned=True), cls.for_data(decoder, data), posterior)
-    return Recipe(model, ELBO(), Relaxed(Linear(1.0, 0.5, over=1.0) if temperature is None else temperature))
+    return Recipe(model, ELBO(), Relaxed(Exponential(1.0, 0.5) if temperature is None else temperature))
 
 
 def _sigmoid_belief_network(

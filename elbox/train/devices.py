@@ -6,8 +6,8 @@ Precisions (storage is float32 except for "64"; "auto" chooses among the first t
 |---|---|---|
 | 32 | float32 | float32 |
 | tf32 | TF32 where the device has it (CUDA), else float32 | float32 |
-| bf16 | CPU: large ones in bfloat16 (if compiled, or AMX), sums in float32; CUDA: autocast | float32; CUDA: autocast |
-| 16 | CUDA only: autocast to float16, with loss scaling | autocast |
+| bf16 | CPU: large ones in bfloat16 (if compiled, or AMX); CUDA: all that autocast rounds; sums in float32 | float32 |
+| 16 | CUDA only: all that autocast rounds, in float16, with loss scaling | float32 |
 | 64 | float64 | float64 |
 
 Products are where a low precision gains and where it does least harm: log-densities, their sums over pixels and the
@@ -22,8 +22,9 @@ again when the run goes on.
 
 from __future__ import annotations
 
-__all__ = ["Choice", "choose", "connect", "device_name", "uncompiled"]
+__all__ = ["Choice", "check_processes", "choose", "connect", "device_name", "uncompiled"]
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,32 @@ def _own_cuda(world: World) -> str | None:
     return str(torch.cuda.get_device_properties(world.local_rank % cuda).uuid) if cuda else None
 
 
+def check_processes(settings: Training) -> None:
+    """Refuse more processes on this machine than it can serve, before any of them is started.
+
+    Raises:
+        SettingError: if they are more than the CUDA devices, or on the CPU more than the cores and more than 4, which
+            share any CPU.
+    """
+    devices, cuda, cores = settings.devices, torch.cuda.device_count(), _cores()
+    if settings.device == "cpu" or (settings.device == "auto" and not cuda):
+        if devices > max(4, cores):
+            raise SettingError(
+                f"got devices={devices} on a CPU with {cores} cores; expected at most {max(4, cores)} processes; use "
+                f"devices={cores}"
+            )
+    elif devices > cuda:
+        raise SettingError(
+            f"got devices={devices} with device={settings.device!r}, and {cuda} CUDA devices; expected a CUDA device "
+            "for each process, or the CPU; use device='cpu', or fewer processes"
+        )
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _device_of(wanted: str, world: World, taken: Sequence[str | None]) -> tuple[str, str]:
     """The device of one of several processes, from what each of them would take."""
     asked, cuda = f"{world.size} processes, {world.local_size} on this machine", len({*taken} - {None})
@@ -144,6 +171,8 @@ def _precision(wanted: str, device: str, cost: Cost, *, compiled: bool, robust: 
         raise SettingError(f"got precision={wanted!r} on device {device}, which cannot do it; use 'auto' or '32'")
     if wanted == "bf16" and device == "cpu" and not (compiled or cpu_has_bf16(compiled=False)):
         return _no_bf16(device, compiled=False)
+    if wanted == "tf32" and device != "cuda":
+        return "32", f"precision 32: a {device} device has no TF32"
     if wanted != "auto":
         return wanted, f"precision {wanted}: as asked"
     if device == "cuda" and torch.cuda.get_device_capability()[0] >= 8:

@@ -26,6 +26,7 @@ from typing import Any
 
 from elbox.errors import RunError, SettingError
 from elbox.train.checkpoint import Checkpoints
+from elbox.train.devices import check_processes
 from elbox.train.processes import Lost
 from elbox.train.settings import Training
 
@@ -46,10 +47,12 @@ def launch(
         folder: Of the run, for messages.
 
     Raises:
+        SettingError: if this machine cannot serve so many.
         Exception: what a process raised, of the lowest rank that knows the reason.
         RunError: if a process was killed.
         KeyboardInterrupt: if they were stopped before the run had begun.
     """
+    check_processes(settings)
     environment = _addresses(settings)
     first = int(environment["GROUP_RANK"]) * settings.devices
     pipes, processes = [], []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["evaluating", "no_denormals", "products", "threads"]
+__all__ = ["evaluating", "no_denormals", "products", "products_alone", "threads"]
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from elbox.precision import multiplying
 
@@ -17,6 +20,37 @@ def products(precision: str) -> Iterator[None]:
     """Multiply as `precision` says inside the block; the process's own settings are put back after it."""
     with multiplying({"tf32": "high", "bf16": "medium"}.get(precision, "highest")):
         yield
+
+
+@contextmanager
+def products_alone(autocast: AbstractContextManager[Any]) -> Iterator[None]:
+    """Autocast rounds products and convolutions, and nothing else: what comes of them is in float32 again.
+
+    By itself it hands their half-precision results on, and with them whatever is computed elementwise: codes, their
+    log-densities, sums over pixels.
+
+    Arguments:
+        autocast: What to enter; if it is something else than autocast, nothing is added.
+    """
+    with autocast:
+        rounds = torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu")
+        with _Float32Results() if rounds else nullcontext():
+            yield
+
+
+class _Float32Results(TorchFunctionMode):
+    """No function, method or operator returns half precision."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        return tuple(map(_raised, found)) if type(found) is tuple else _raised(found)
+
+
+def _raised(value: Any) -> Any:
+    half = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
+    return value.float() if half else value
 
 
 @contextmanager

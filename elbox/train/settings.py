@@ -22,7 +22,8 @@ class Training:
     """How a model is trained. Everything is a plain JSON value, so that a run's record can hold it.
 
     Arguments:
-        epochs: Passes over the training data; `None` takes enough for 5000 steps, at least 10 and at most 400.
+        epochs: Passes over the training data; `None` takes enough for 5000 steps, at most 400: one where it has
+            as many.
         batch_size: Examples in a step, ≥ 1. A last, smaller batch of an epoch is left out (see `elbox.train.batches`).
         lr: Learning rate > 0 before the schedule.
         optimizer: `"adam"`, `"adamw"`, `"adamax"`, `"adagrad"` or `"sgd"` (with momentum 0.9).
@@ -105,7 +106,7 @@ class Training:
         """Passes over `examples` training examples: `epochs`, or the automatic number."""
         if self.epochs is not None:
             return self.epochs
-        return min(400, max(10, math.ceil(5000 / self.steps_per_epoch(examples))))
+        return min(400, math.ceil(5000 / self.steps_per_epoch(examples)))
 
     def steps(self, examples: int) -> int:
         """Steps of the whole run on `examples` training examples."""

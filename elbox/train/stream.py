@@ -176,8 +176,8 @@ def check_part(size: int, part: tuple[int, int]) -> None:
     rank, world = part
     if not 0 <= rank < world or size % world:
         raise SettingError(
-            f"got a batch of {size} examples for process {rank} of {world}; expected a batch size that is a multiple "
-            "of the number of processes; change batch_size"
+            f"got a batch of {size} examples for {world} devices; expected a multiple of {world}; use "
+            f"batch_size={max(1, size // world) * world}"
         )
 
 

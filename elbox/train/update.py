@@ -22,6 +22,7 @@ from elbox.train.average import Average
 from elbox.train.cost import untouched
 from elbox.train.devices import Choice
 from elbox.train.optimizers import build, factors, in_operators, prepare, update
+from elbox.train.precision import products_alone
 from elbox.train.processes import World
 from elbox.train.settings import Training
 from elbox.train.sharded import gathered, local, shard, shared_like
@@ -114,7 +115,7 @@ class Update:
         return self._eagerly(x) if self._recorded is None else self._recorded_step(x)
 
     def _eagerly(self, x: Tensor) -> Tensor:
-        with self.precision.forward_context():
+        with products_alone(self.precision.forward_context()):
             loss, row = self._packed(x)
         self.optimizer.zero_grad()
         self.fabric.strategy.backward(loss, None)
@@ -163,7 +164,7 @@ class Update:
 
     def _step(self, x: Tensor, numbers: Tensor) -> list[Tensor]:
         """What is recorded; it returns the packed logs, and the gradients if the optimiser is not part of it."""
-        with self.precision.forward_context():
+        with products_alone(self.precision.forward_context()):
             loss, row = self._packed(x)
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         self._used = [p for p, g in zip(self.parameters, gradients, strict=True) if g is not None]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from elbox.cli import COMMANDS, application, main
 from elbox.cli.settings import TRAINING
 from elbox.train import Training
 
+fit_module = import_module("elbox.cli.fit")  # the package has a function of that name
 SNAPSHOT = Path(__file__).with_name("options.json")
 FAST = ["--epochs", "2", "--no-compile", "--precision", "32", "--set", "hidden=32"]
 
@@ -53,6 +56,22 @@ def test_defaults_of_fit_are_those_of_training(demo):
     assert {name: options[name] for name in expected} == expected
     trained = json.loads((demo / "run.json").read_text())["training"]
     assert trained == Training(epochs=2, precision="32", compile=False).to_json()  # what FAST says, and no more
+
+
+def test_no_command_is_the_help_and_nothing_else(capsys):
+    assert elbox() == 2
+    captured = capsys.readouterr()
+    assert "fit" in captured.out + captured.err
+    assert "elbox: " not in captured.err
+
+
+@pytest.mark.parametrize("module", ["elbox", "elbox.cli"])
+def test_the_package_is_a_program(module):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.split()[0]) == (0, "elbox"), done.stderr
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
@@ -139,6 +158,12 @@ def test_new_data_from_a_file(demo, tmp_path):
             ["Bernoulli", "levels", "DiscretizedLogistic", "binarise"],
         ),
         (["fit", "digits", "--devices", "tpu"], ["tpu", "cpu"]),
+        (["fit", "digits", "--device", "cpu", "--devices", "1000"], ["devices=1000", "cores"]),
+        (["fit", "digits", "--device", "cuda", "--devices", "1000"], ["devices=1000", "CUDA devices"]),
+        (["fit", "x.npy", "--set", "stream=maybe"], ["stream", "maybe", "true", "false"]),
+        (["fit", "x.npy", "--set", "levels=many"], ["levels", "many", "65536"]),
+        (["fit", "x.npy", "--set", "kind=3"], ["kind=3", "binary"]),
+        (["fit", "x.npy", "--set", "size=big"], ["size", "big", "height"]),
         (["fit", "nowhere.npy"], ["nowhere.npy"]),
         (["fit", "digitz"], ["digitz", "digits"]),
         (["evaluate", "nowhere"], ["nowhere", "run.json"]),
@@ -146,7 +171,10 @@ def test_new_data_from_a_file(demo, tmp_path):
         (["recipes", "vqe"], ["vqe", "vae"]),
         (["fit"], ["data", "elbox fit --help"]),
         (["fit", "digits", "--epoch", "3"], ["--epoch", "elbox fit --help"]),
-        (["fit", "digits", "--epochs", "many"], ["--epochs", "integer", "elbox fit --help"]),
+        (["fit", "digits", "--epochs", "many"], ["expected a whole number for --epochs;", "elbox fit --help"]),
+        (["fit", "digits", "--epochs", "1.5"], ["expected a whole number for --epochs;", "elbox fit --help"]),
+        (["fit", "digits", "--lr", "small"], ["expected a number for --lr;", "elbox fit --help"]),
+        (["resume", "x", "--devices", "two"], ["expected a whole number for --devices;", "elbox resume --help"]),
         (["evaluate", "x", "--samples", "-3"], ["--samples", "1", "elbox evaluate --help"]),
         (["fti"], ["fti", "elbox --help"]),
     ],
@@ -173,6 +201,32 @@ def test_a_finished_run_is_not_overwritten(demo, capsys):
     assert elbox("fit", "digits", *FAST, "--set", "latent=2", "--out", demo) == 2
     assert "exists" in capsys.readouterr().err
     assert (demo / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("more", "says"), [(["--seed", "1"], "finished"), (["--recipe", "iwae"], "other data or settings")]
+)
+def test_an_existing_folder_is_refused_before_data_are_read(demo, tmp_path, capsys, more, says):
+    out = tmp_path / "run"
+    shutil.copytree(demo, out)
+    if "other" in says:
+        info = json.loads((out / "run.json").read_text()) | {"status": "interrupted"}
+        (out / "run.json").write_text(json.dumps(info))
+    assert elbox("fit", tmp_path / "no-such-data.npy", *FAST, *more, "--out", out) == 2
+    message = capsys.readouterr().err
+    assert f"got --out {out}, which exists" in message
+    assert says in message
+
+
+def test_a_large_file_is_announced(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(fit_module, "LARGE", 1000)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(200, 3)))
+    assert elbox("fit", tmp_path / "x.npy", *FAST, "--out", tmp_path / "r") == 0
+    captured = capsys.readouterr()
+    assert f"reading {tmp_path / 'x.npy'} …" in captured.err
+    assert "reading" not in captured.out
+    assert elbox("fit", "digits", *FAST, "--out", tmp_path / "d", "--quiet") == 0
+    assert "reading" not in capsys.readouterr().err
 
 
 def test_fit_prints_data_likelihood_protocol_and_reasons(tmp_path, capsys):

@@ -54,9 +54,10 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
     return sorted(found)
 
 
-def wait_until_it_trains(folder: Path, process: subprocess.Popen[str]) -> None:
+def wait_until_it_trains(folder: Path, process: subprocess.Popen[str], before: frozenset[Path] = frozenset()) -> None:
+    """Until there are two checkpoints that were not there before."""
     deadline = time.monotonic() + 120
-    while len(list(folder.glob("checkpoints/step-*"))) < 2:
+    while len(set(folder.glob("checkpoints/step-*")) - before) < 2:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -103,19 +104,20 @@ def test_two_processes_share_what_a_trained_run_is_asked(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_and_resumed_by_one_process_and_by_two(tmp_path, sig):
-    process = start(tmp_path, "fit", "digits", *LONG, "--devices", "2", "--out", "r")
+    process, before = start(tmp_path, "fit", "digits", *LONG, "--devices", "2", "--out", "r"), frozenset()
     for arguments in (["--devices", "1"], []):
-        wait_until_it_trains(tmp_path / "r", process)
+        wait_until_it_trains(tmp_path / "r", process, before)
         process.send_signal(sig)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 130, err
         assert err.strip().splitlines()[-1].endswith("go on with: elbox resume r")
         assert err.count("elbox resume r") == 1
         assert json.loads((tmp_path / "r" / "run.json").read_text())["status"] == "interrupted"
+        before = frozenset((tmp_path / "r").glob("checkpoints/step-*"))
         process = start(tmp_path, "resume", "r", *arguments)
-        time.sleep(8)
+    wait_until_it_trains(tmp_path / "r", process, before)
     process.send_signal(sig)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
 
 

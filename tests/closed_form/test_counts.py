@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd import gradcheck, gradgradcheck
 
 from elbox import ELBO, AnalyticKL, DataSpec, distributions, likelihoods, recipes
-from elbox.distributions import NegativeBinomial, ZeroInflatedNegativeBinomial
+from elbox.distributions import Multinomial, NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from elbox.distributions.gamma import log_beta, log_rising
+from elbox.distributions.saddle import deviance, stirling_rest
 from elbox.train.step import Step
 from tests.closed_form.test_likelihoods import Put
 
@@ -48,6 +51,88 @@ def test_log_rising_keeps_its_digits_in_single_precision() -> None:
 def test_log_beta_against_scipy(a: float, b: float) -> None:
     value = log_beta(torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)).item()
     assert value == pytest.approx(special.betaln(a, b), rel=1e-10)
+
+
+def test_stirling_rest_against_scipy() -> None:
+    """R(x) = log Γ(x + 1) − x log x + x and R′(x) = ψ(x + 1) − log x, where scipy's difference still has digits."""
+    x = torch.cat([torch.tensor([1e-12, 1e-6]), torch.linspace(0.01, 300, 3000)]).double().requires_grad_()
+    rest, at = stirling_rest(x), x.detach().numpy()
+    (slope,) = torch.autograd.grad(rest.sum(), x)
+    expected = special.gammaln(at + 1) - special.xlogy(at, at) + at
+    np.testing.assert_allclose(rest.detach(), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(slope, special.psi(at + 1) - np.log(at), rtol=1e-12, atol=1e-14)
+    assert stirling_rest(torch.zeros(1)).item() == pytest.approx(0, abs=2e-9)
+    large = torch.logspace(2, 8, 50)
+    series = 0.5 * torch.log(2 * math.pi * large.double()) + 1 / (12 * large.double()) - 1 / (360 * large.double() ** 3)
+    torch.testing.assert_close(stirling_rest(large).double(), series, rtol=0, atol=2e-6)
+
+
+def test_deviance_of_means_near_and_far() -> None:
+    """D(x, m) = x log(x/m) − x + m in single precision, to a few of its digits for m/x from 1e-30 to 1e30."""
+    x = torch.tensor([1e-3, 1.0, 5.0, 1e4, 1e7])[:, None]
+    ratio = torch.cat([torch.logspace(-30, 30, 61), 1 + torch.linspace(-0.6, 0.6, 41)])
+    m = x * ratio
+    exact = x.double() * torch.log(x.double() / m.double()) - x.double() + m.double()
+    found = deviance(x.expand_as(m), m - x, torch.log(m / x)).double()
+    torch.testing.assert_close(found, exact, rtol=1e-6, atol=3e-8 * x.max().item())
+    torch.testing.assert_close(found[:3], exact[:3], rtol=1e-6, atol=3e-7)
+
+
+def test_large_counts_keep_their_digits_in_single_precision() -> None:
+    """Within 1e-3 nats where the count is likely, and to six digits where it is not; k and μ to 10⁷."""
+    mu = torch.logspace(-3, 7, 21)[:, None]
+    for theta in (1e-3, 0.1, 1.0, 30.0, 1e3, 1e5, 1e7, 1e9, math.inf):
+        near = mu + torch.linspace(-5, 5, 11) * (mu + mu**2 / theta).sqrt()
+        k = torch.cat([near.clamp(0, 1e7).round(), torch.logspace(0, 7, 8).expand(21, 8)], 1)
+        if theta == math.inf:
+            found, exact = Poisson(mu).log_prob(k), stats.poisson.logpmf(k.double(), mu.double())
+        else:  # scipy's nbinom knows only 1 − θ/(θ + μ), which has no digits for large θ
+            found, exact = NegativeBinomial(mu, torch.tensor(theta)).log_prob(k), log_nb(k.double(), mu.double(), theta)
+        np.testing.assert_allclose(found.double(), exact, rtol=2e-6, atol=1e-3)
+
+
+def log_nb(k: Tensor, mu: Tensor, theta: float) -> Tensor:
+    ways = torch.lgamma(k + theta) - torch.lgamma(torch.tensor(theta).double()) - torch.lgamma(k + 1)
+    return ways - theta * torch.log1p(mu / theta) - k * torch.log1p(theta / mu)
+
+
+@pytest.mark.parametrize("total", [0, 10, 10**4, 10**7])
+def test_large_compositions_keep_their_digits_in_single_precision(total: int) -> None:
+    share = np.array([0.5, 0.3, 0.15, 0.05 - 1e-6, 1e-6])
+    x = np.random.default_rng(0).multinomial(total, share, size=20)
+    found = Multinomial(torch.tensor(np.log(share)).float(), 1).log_prob(torch.tensor(x).float())
+    np.testing.assert_allclose(found.double(), stats.multinomial.logpmf(x, total, share), rtol=2e-6, atol=1e-3)
+
+
+@pytest.mark.parametrize("theta", [1e-3, 1.0, 1e3, 1e6])
+def test_gradients_of_large_counts_in_single_precision(theta: float) -> None:
+    """∂ log P/∂ log μ = θ (k − μ)/(μ + θ); ∂ log P/∂ log θ is that in double precision."""
+    k, slopes = torch.tensor([0.0, 1.0, 9e5, 1e6, 1.003e6, 1e7]), []
+    for dtype in (torch.float32, torch.float64):
+        mu, of_theta = (torch.full_like(k, v, dtype=dtype, requires_grad=True) for v in (1e6, theta))
+        NegativeBinomial(mu, of_theta).log_prob(k.to(dtype)).sum().backward()
+        slopes.append((1e6 * mu.grad, theta * of_theta.grad))
+    torch.testing.assert_close(slopes[1][0], theta * (k.double() - 1e6) / (1e6 + theta), rtol=1e-6, atol=1e-6)
+    for single, double in zip(*slopes, strict=True):
+        torch.testing.assert_close(single.double(), double, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "log_prob",
+    [
+        lambda a, b, k: Poisson(a.exp()).log_prob(k),
+        lambda a, b, k: NegativeBinomial(a.exp(), b.exp()).log_prob(k),
+        lambda a, b, k: ZeroInflatedNegativeBinomial(a.exp(), b.exp(), a - b).log_prob(k),
+        lambda a, b, k: Multinomial(a, 1).log_prob(k),
+    ],
+    ids=["Poisson", "NegativeBinomial", "ZeroInflatedNegativeBinomial", "Multinomial"],
+)
+def test_first_and_second_derivatives_of_counts(log_prob: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+    k = torch.tensor([0.0, 1.0, 3.0, 40.0]).double()
+    a, b = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    assert gradcheck(lambda a, b: log_prob(a, b, k), (a, b))
+    assert gradgradcheck(lambda a, b: log_prob(a, b, k), (a, b))
+    torch.testing.assert_close(log_prob(a, b, k.long()), log_prob(a, b, k), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("mu", "theta"), [(0.01, 3.0), (4.0, 0.05), (4.0, 2.0), (30.0, 500.0)])
@@ -138,6 +223,29 @@ def test_size_factor_is_the_exponential_of_the_first_condition(cls: type) -> Non
     torch.testing.assert_close(mu(z).sum(-1), torch.full((4,), 6.0))
     z = torch.zeros(2, 4, 1)  # K samples
     assert part((z, c.expand(2, 4, 1))).log_prob(torch.ones(4, 3)).shape == (2, 4)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    outputs=st.lists(st.floats(-1e9, 1e9), min_size=6, max_size=6),
+    own=st.lists(st.floats(-1e9, 1e9), min_size=3, max_size=3),
+    log_size=st.floats(0, 16),
+    k=st.sampled_from([0.0, 1.0, 1e5]),
+)
+@example([-1e9, 1e9, 0.0, 0.0, 0.0, 0.0], [1e9, 1e9, 1e9], 0.0, 0.0)  # μ = 2e-17, θ = 2e6
+@pytest.mark.parametrize("cls", [likelihoods.NegativeBinomial, likelihoods.ZeroInflatedNegativeBinomial])
+def test_no_composition_breaks_a_size_factor(
+    cls: type, outputs: list[float], own: list[float], log_size: float, k: float
+) -> None:
+    """Finite value and gradients in single precision, whatever is put out for each of the dimensions."""
+    values = torch.tensor(outputs).reshape(2, 3)
+    net, mean = Put(values if cls is likelihoods.ZeroInflatedNegativeBinomial else values[0]), (1e-3, 1e5, 1.0)
+    part = cls(net, mean, mean, library=True)
+    part.log_theta.data = torch.tensor(own)
+    log_p = part((torch.zeros(1, 1), torch.full((1, 1), log_size))).log_prob(torch.full((1, 3), k))
+    log_p.sum().backward()
+    assert log_p.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in part.parameters())
 
 
 def test_the_network_sees_the_rest_of_the_condition() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -24,10 +25,12 @@ from elbox.likelihoods.base import Likelihood
 LEVELS = 7
 COUNTS = 1500  # far beyond the means used here, even of a dispersed distribution
 PAIRS = [(name, kind) for name in likelihoods.__all__ for kind in getattr(likelihoods, name).kinds]
+LIBRARY = [(name, "library") for name in ("NegativeBinomial", "ZeroInflatedNegativeBinomial")]  # its composition only
 SEPARABLE = [p for p in PAIRS if p[0] not in ("ComplexGaussian", "Multinomial")]  # a product over real dimensions
 VALUES = {"binary": 2, "levels": LEVELS, "count": COUNTS}
 # Two values near the ends of what each kind of data may be.
 ENDS = {
+    "library": (0.0, 1e5),
     "binary": (0.0, 1.0),
     "levels": (0.0, LEVELS - 1.0),
     "count": (0.0, 1e5),
@@ -62,13 +65,20 @@ def spec_of(kind: str, event: tuple[int, ...]) -> DataSpec:
     return DataSpec(event, kind, LEVELS if kind == "levels" else 0, share if kind == "binary" else each, spread)
 
 
-def of_kind(name: str, kind: str, event: tuple[int, ...] = (2,), value: Tensor | float | None = None) -> Likelihood:
-    """The likelihood for tiny data, with outputs drawn at random or all set to a value, in evaluation."""
-    cls = getattr(likelihoods, name)
-    spec = spec_of(kind, (2, *event) if kind == "complex" else event)
+def of_kind(
+    name: str, kind: str, event: tuple[int, ...] = (2,), value: float | Sequence[float] | None = None
+) -> Likelihood:
+    """The likelihood for tiny data, in evaluation, with outputs drawn at random, all of a value, or of each in turn."""
+    cls, library = getattr(likelihoods, name), kind == "library"
+    spec = spec_of("count" if library else kind, (2, *event) if kind == "complex" else event)
     shape = cls.output_shape(spec)
-    value = torch.randn(shape, dtype=torch.float64) if value is None else torch.full(shape, value)
-    return cls.for_data(Put(value), spec).to(value.dtype).eval()
+    if value is None:
+        values = torch.randn(shape, dtype=torch.float64)
+    else:
+        values = torch.tensor(list(itertools.islice(itertools.cycle(np.atleast_1d(value)), math.prod(shape)))).float()
+    net = Put(values.reshape(shape))
+    made = cls(net, spec.offset, spec.scale, library=True) if library else cls.for_data(net, spec)
+    return made.to(values.dtype).eval()
 
 
 def ends(name: str, kind: str) -> tuple[float, float]:
@@ -129,12 +139,15 @@ def test_event_is_the_sum_over_its_dimensions(name: str, kind: str) -> None:
     torch.testing.assert_close(base.log_prob(x.flatten()).sum(), together)
 
 
+OUTPUTS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=7)  # each output has another, or all have one
+
+
 @settings(max_examples=25, deadline=None)
-@given(output=st.floats(-1e6, 1e6), high=st.booleans())
-@pytest.mark.parametrize(("name", "kind"), PAIRS)
-def test_no_network_output_breaks_it(name: str, kind: str, output: float, high: bool) -> None:
+@given(outputs=OUTPUTS, high=st.booleans())
+@pytest.mark.parametrize(("name", "kind"), [*PAIRS, *LIBRARY])
+def test_no_network_output_breaks_it(name: str, kind: str, outputs: list[float], high: bool) -> None:
     """Finite value, gradient, mean and sample in single precision, at both ends of the support."""
-    part = of_kind(name, kind, value=output)
+    part = of_kind(name, kind, value=outputs)
     p = part(code(dtype=torch.float32))
     log_p = p.log_prob(torch.full(p.event_shape, ends(name, kind)[high]))
     log_p.backward()
@@ -146,18 +159,24 @@ def test_no_network_output_breaks_it(name: str, kind: str, output: float, high: 
 
 
 @settings(max_examples=25, deadline=None)
-@given(own=st.floats(-1e6, 1e6), output=st.floats(-1e6, 1e6), high=st.booleans())
+@given(own=OUTPUTS, outputs=OUTPUTS, high=st.booleans())
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [(n, k) for n, k in PAIRS if any(not p.startswith("net.") for p, _ in of_kind(n, k).named_parameters())],
+    [
+        (n, k)
+        for n, k in [*PAIRS, *LIBRARY]
+        if any(not p.startswith("net.") for p, _ in of_kind(n, k).named_parameters())
+    ],
 )
-def test_no_learned_scale_or_shape_breaks_it(name: str, kind: str, own: float, output: float, high: bool) -> None:
+def test_no_learned_scale_or_shape_breaks_it(
+    name: str, kind: str, own: list[float], outputs: list[float], high: bool
+) -> None:
     """Finite value and gradient whatever its own parameters are: σ, b, ν, θ."""
-    part = of_kind(name, kind, value=output)
+    part = of_kind(name, kind, value=outputs)
     with torch.no_grad():
         for parameter, p in part.named_parameters():
             if not parameter.startswith("net."):
-                p.fill_(own)
+                p.copy_(torch.tensor((own * p.numel())[: p.numel()]).reshape(p.shape))
     p = part(code(dtype=torch.float32))
     log_p = p.log_prob(torch.full(p.event_shape, ends(name, kind)[high]))
     log_p.backward()

@@ -48,6 +48,28 @@ def test_definitions(groups: int) -> None:
         torch.testing.assert_close(Renyi(a, K)(t), log_w.exp().pow(1 - a).mean(0).log() / (1 - a))
 
 
+@pytest.mark.parametrize("alpha", [-5.0, 0.0, 0.5, 0.99, 1 - 1e-4, 1 - 1e-6, 1 - 1e-7, 1 + 1e-6, 2.0])
+@pytest.mark.parametrize("spread", [2.0, 300.0])
+def test_renyi_keeps_its_digits_in_single_precision(alpha: float, spread: float) -> None:
+    """Value and gradient in float32 are those in float64, also as α → 1, which is the ELBO, and for weights apart."""
+    log_w = torch.randn(50, 4) * spread - 100
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        log_px = log_w.to(dtype, copy=True).requires_grad_()
+        value = Renyi(alpha, 50)(Terms(log_px, {}))
+        value.sum().backward()
+        results.append((value.detach(), log_px.grad))
+    (value, slope), (exact, exact_slope) = results
+    torch.testing.assert_close(value.double(), exact, rtol=0, atol=5e-7 * log_w.abs().max().item())
+    torch.testing.assert_close(slope.double(), exact_slope, rtol=1e-4, atol=1e-6)
+    power = (1 - alpha) * log_w.double()
+    torch.testing.assert_close(exact_slope, torch.softmax(power, 0))
+    if abs(alpha - 1) > 0.1:
+        torch.testing.assert_close(exact, (torch.logsumexp(power, 0) - math.log(50)) / (1 - alpha))
+    elif abs(alpha - 1) < 1e-3 and spread == 2:
+        torch.testing.assert_close(exact, log_w.double().mean(0) + (1 - alpha) * log_w.double().var(0, False) / 2)
+
+
 def test_elbo_by_hand() -> None:
     """One pixel, one code, all numbers in reach of a pencil: no mean over pixels, no hidden weight, nats."""
     q = type(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -268,6 +269,26 @@ def test_a_group_without_limit_is_none(tmp_path: Path) -> None:
 
 def test_available_memory() -> None:
     assert available_memory() is None or 1e7 < available_memory() < 1e15
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("name", ["x.npy", "x.csv", "x.parquet", "shards"])
+def test_permissions_are_not_damage(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if not path.suffix:
+        path.mkdir()
+        path /= "x.npy"
+    path.touch(mode=0)
+    with pytest.raises(DataError, match=r"may not be read \(permission denied\).*change its permissions"):
+        load(tmp_path / name)
+
+
+def test_shards_of_different_columns(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table({"a": [1.0, 2.0], "b": [3.0, 4.0]}), tmp_path / "1.parquet")
+    parquet.write_table(pyarrow.table({"a": [1.0, 2.0]}), tmp_path / "2.parquet")
+    with pytest.raises(DataError, match=r"different columns .* 1.parquet and 2.parquet differ in b; .* same columns"):
+        load(tmp_path)
 
 
 def test_size_is_for_folders(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,18 @@ def test_reload_remembers_where_the_file_was(data_dir: Path, monkeypatch: pytest
     data = load("frey_faces", data_dir=data_dir)
     monkeypatch.delenv("ELBOX_DATA", raising=False)
     assert same(data, reload(data.source))
+
+
+@pytest.mark.parametrize("kind", ["real", "count"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_half_precision_is_read_without_a_warning(tmp_path: Path, kind: str, stream: bool) -> None:
+    np.save(tmp_path / "half.npy", np.random.default_rng(0).poisson(3.0, (60, 4)).astype(np.float16))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load(tmp_path / "half.npy", kind=kind, stream=stream).spec.kind == kind
+    np.save(tmp_path / "half.npy", np.array([[1, 2], [3, np.inf], [5, 6]], np.float16))
+    with pytest.raises(DataError, match=r"got \+inf in .*half.npy"):
+        load(tmp_path / "half.npy", kind=kind, stream=stream)
 
 
 def test_importing_brings_only_what_loading_needs() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,6 +72,14 @@ def test_rows_follow_the_indices_with_their_labels() -> None:
         assert torch.equal(split.y, torch.from_numpy(rows % 4))
         assert split.y.dtype == torch.int64
         assert len(split) == len(rows)
+
+
+@pytest.mark.parametrize("rows", [[0], [3, 3], []])
+def test_splits_that_overlap_are_noticed(rows: list[int]) -> None:
+    data = from_array(np.arange(30.0).reshape(10, 3))
+    indices = {"train": np.array([0, 1, 2]), "valid": np.array(rows, int), "test": np.array([9])}
+    with pytest.raises(AssertionError, match="overlap") if rows else nullcontext():
+        replace(data, indices=indices)
 
 
 def test_the_users_array_is_copied() -> None:

@@ -12,7 +12,7 @@ from elbox import ELBO, IWAE, AnalyticKL, Path, Renyi, Reparameterized, Score, T
 from elbox.errors import ElboxError, IncompatibleError, SettingError, ShapeError
 from elbox.estimators import Covariance
 from elbox.objectives import CIWAE, CUBO, MIWAE, PIWAE, TVO, Split
-from elbox.schedules import Sigmoid
+from elbox.schedules import Exponential, Sigmoid
 from tests.messages.test_core import X, vae
 
 CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
@@ -31,6 +31,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
         lambda: TVO(log_first=0.0),
         SettingError,
         r"got log_first=0.0; expected a number < 0, log₁₀ of β",
+    ),
+    "exponential decay to zero": (
+        lambda: Exponential(1.0, 0.0),
+        SettingError,
+        r"got .*end=0.0; expected two numbers > 0",
     ),
     "straight sigmoid": (lambda: Sigmoid(steepness=0.0), SettingError, r"got steepness=0.0; expected a number > 0"),
     "split of two sizes": (

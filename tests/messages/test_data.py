@@ -260,5 +260,5 @@ def test_unknown_names() -> None:
         load("mnits")
     assert "expected one of digits, mnist, " in sentence(error)
     assert str(error.value).endswith("did you mean mnist?")
-    with pytest.raises(DataError, match="or a path to a file or a folder of images; check the name"):
+    with pytest.raises(DataError, match=r"a file, or a folder of \.npy, \.parquet or image files; check the name"):
         load("weather")

@@ -58,7 +58,9 @@ def test_bad_settings(bad, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(("examples", "passes"), [(100, 400), (1500, 400), (50_000, 13), (1_000_000, 10)])
+@pytest.mark.parametrize(
+    ("examples", "passes"), [(100, 400), (1500, 400), (50_000, 13), (639_999, 2), (640_000, 1), (62_500_000, 1)]
+)
 def test_automatic_number_of_epochs(examples, passes):
     assert Training().passes(examples) == passes
 
@@ -142,6 +144,9 @@ def test_precision_is_chosen_by_size_and_processor(monkeypatch):
     fragile = choose(Training(compile=True), "cpu", "", LARGE, 10, robust=False)
     assert fragile.precision == "32"
     assert "this likelihood would feel" in fragile.reasons[1]
+    no_tf32 = choose(Training(precision="tf32"), "cpu", "", LARGE, 10)
+    assert (no_tf32.precision, no_tf32.reasons[1]) == ("32", "precision 32: a cpu device has no TF32")
+    assert choose(Training(precision="tf32"), "cuda:0", "", LARGE, 10).precision == "tf32"
     for precision, device in (("16", "cpu"), ("16", "mps"), ("bf16", "mps"), ("64", "mps")):
         with pytest.raises(SettingError, match="cannot do it"):
             choose(Training(precision=precision), device, "", SMALL, 10)
@@ -296,13 +301,15 @@ def test_autocast_keeps_the_data(monkeypatch):
 
     class Watch(ToyVAE):
         def forward(self, x):
-            seen.append((x, self.encoder(x).dtype))
+            seen.append((x, self.encoder(x)))
             return super().forward(x)
 
     monkeypatch.setattr("elbox.train.session.connect", lambda choice: autocast("bf16"))
     x = bits().float() * 1013.25
     rows = train(Watch(), x, Training(epochs=2, batch_size=8, lr=0.01)).history
-    assert [dtype for _, dtype in seen] == [torch.float32] + [torch.bfloat16] * 16  # the first step is the trial
+    rounded = [torch.equal(h, h.bfloat16().float()) for _, h in seen]
+    assert rounded == [False] + [True] * 16  # the first step is the trial
+    assert {h.dtype for _, h in seen} == {torch.float32}  # products are rounded, and nothing else
     assert all(batch.dtype == torch.float32 and set(batch.unique().tolist()) <= {0.0, 1013.25} for batch, _ in seen)
     assert rows[1]["loss"] < rows[0]["loss"]
 

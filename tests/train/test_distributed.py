@@ -170,7 +170,7 @@ def test_held_out_means_are_weighted_by_rows():
     ("job", "error", "message"),
     [
         (jobs.unequal, SettingError, r"\(70 in memory, 60 in memory\); expected the same in all; load them with"),
-        (jobs.indivisible, SettingError, "batch of 7 examples for process 0 of 2.*change batch_size"),
+        (jobs.indivisible, SettingError, "batch of 7 examples for 2 devices; .* use batch_size=6"),
         (jobs.nan, NonFiniteError, "loss of nan at step 1 .*step-0000000000"),
         (jobs.full_disk, RunError, "could not write .*full.* the last good checkpoint is .*step-0000000008"),
         (jobs.killed, RunError, r"process 1 of 2 was killed \(signal 9\); the last good .*step-0000000008.*resume"),

@@ -100,7 +100,7 @@ def test_shares_of_processes_make_up_the_global_batch() -> None:
         share.close()
     alone.close()
     for make in (lambda: stream(part=(0, 5)), lambda: Batches(tensor, 32, 3, CPU, (0, 5))):
-        with pytest.raises(SettingError, match=r"batch of 32 examples for process 0 of 5; expected .* multiple"):
+        with pytest.raises(SettingError, match=r"batch of 32 examples for 5 devices; .* use batch_size=30"):
             make()
 
 

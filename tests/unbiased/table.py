@@ -196,7 +196,7 @@ def text(family: str, objective: str, how: str) -> str:
         return REFUSED
     mark = found.mark
     if mark and ROWS[objective].formulas is not None:
-        mark += f" {100 * bias(family, objective, how):.2g} %"
+        mark += f" {100 * bias(family, objective, how):.0f} %"
     if against is None:
         return f"yes {mark}".strip()
     scale = variance(family, objective, against)
