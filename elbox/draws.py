@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 from torch.func import functional_call
 
-from elbox.distributions import Delta, Elliptical
+from elbox.distributions import Code, Delta, Elliptical
 from elbox.distributions.families import FAMILIES
 from elbox.distributions.support import family, moves
 from elbox.errors import IncompatibleError
@@ -184,8 +184,9 @@ def _tensors(context: Any) -> tuple[Any, ...]:
 
 def _with_rsample(q: Distribution) -> Distribution:
     if not q.has_rsample:
+        way_out = "Score() with ELBO(samples=2)" + (", or StraightThrough()" if isinstance(q, Code) else "")
         raise IncompatibleError(
-            f"a reparameterised gradient needs a posterior with rsample, and {type(q).__name__} has none; use Score()"
+            f"a reparameterised gradient needs a posterior with rsample, and {type(q).__name__} has none; use {way_out}"
         )
     return q
 
@@ -196,7 +197,7 @@ def _refuse_moving(q: Distribution, estimator: str) -> None:
         name = type(family(q)).__name__
         raise IncompatibleError(
             f"{estimator} needs a posterior whose support does not move with its parameters, and that of {name} does, "
-            "so that its score has not mean zero or no finite variance; use Reparameterized() or AnalyticKL()"
+            "so that its score has not mean zero or no finite variance; use Reparameterized()"
         )
 
 

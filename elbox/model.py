@@ -217,10 +217,10 @@ class VAE(nn.Module):
         """log p(z) − log q(z|x) is of two densities, or of two probabilities of the same codes."""
         if torch.compiler.is_compiling() or _codes(q) == _codes(p):
             return
+        fits = "CategoricalPrior of as many categories" if isinstance(q, OneHots) else "BernoulliPrior"
         raise IncompatibleError(
             f"got a {type(self.posterior).__name__} posterior over {_codes(q)} with a {type(self.prior).__name__} "
-            f"prior over {_codes(p)}; use BernoulliCode with BernoulliPrior, CategoricalCode with CategoricalPrior and "
-            "as many categories, or DiagonalNormal with StandardNormal"
+            f"prior over {_codes(p)}; use a {fits if discrete(q) else 'StandardNormal prior'}"
         )
 
     def _check_angles(self, q: Distribution) -> None:

@@ -100,7 +100,7 @@ class Group:
         if not (isinstance(q, Independent) and isinstance(p, Independent)):
             raise IncompatibleError(
                 f"a rate per latent dimension needs prior and posterior that factorise, got ({type(q).__name__}, "
-                f"{type(p).__name__}); use DiagonalNormal with StandardNormal or LearnedNormal, or a rate per group"
+                f"{type(p).__name__}); use a DiagonalNormal posterior with a StandardNormal prior, or a rate per group"
             )
         if self.kl is not None:
             return kl_divergence(q.base_dist, p.base_dist)

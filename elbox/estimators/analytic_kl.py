@@ -39,9 +39,9 @@ class AnalyticKL(Estimator):
 
     def check(self, objective: Objective) -> None:
         if not objective.uses_rate:
+            way_out = "Path(), or AnalyticKL() with ELBO()" if objective.separable else "Reparameterized()"
             raise IncompatibleError(
-                f"AnalyticKL needs an objective of the rate, and {type(objective).__name__} is one of importance "
-                "weights; use Path() or Reparameterized(), or AnalyticKL() with ELBO()"
+                f"AnalyticKL needs an objective of the rate, and {type(objective).__name__} is none; use {way_out}"
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
@@ -51,8 +51,7 @@ class AnalyticKL(Estimator):
                 q, p = type(group.posterior).__name__, type(group.prior).__name__
                 raise IncompatibleError(
                     f"AnalyticKL needs a closed-form KL(posterior ‖ prior), and there is none for the distributions "
-                    f"({q}, {p}); use Reparameterized() or Path(), or a StandardNormal prior with a DiagonalNormal "
-                    "posterior"
+                    f"({q}, {p}); use Reparameterized(), or a DiagonalNormal posterior with a StandardNormal prior"
                 )
         value = objective(exact, progress)
         return Estimate(-value.mean(), value, exact)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Estimate", "Estimator", "trains_posterior"]
+__all__ = ["FITS_ALL", "Estimate", "Estimator", "trains_posterior"]
 
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
@@ -15,6 +15,8 @@ from elbox.objectives import Objective
 from elbox.objectives.split import check_fits_model
 from elbox.players import aside, frozen
 from elbox.terms import Terms
+
+FITS_ALL = "Reparameterized(), or StraightThrough() for discrete codes"  # what to use with any objective
 
 
 class Estimate(NamedTuple):
@@ -103,15 +105,29 @@ class Estimator(ABC):
         Raises:
             IncompatibleError: naming both, and a pair that works.
         """
-        self.check(objective)
         check_fits_model(objective)
-        if getattr(model, "deterministic", False) and objective.needs_density:
-            raise IncompatibleError(
-                f"{type(objective).__name__} needs log q(z|x), and a deterministic posterior has no density; use "
-                "Distortion(), or a DiagonalNormal posterior"
-            )
+        if getattr(model, "deterministic", False):
+            self._refuse_deterministic(objective)
         self._refuse_shared(model, objective)
         self._refuse_of_batch(model, objective)
+        self.check(objective)
+
+    @property
+    def _differentiates_codes(self) -> bool:
+        return self.draw in (reparameterized, path)
+
+    def _refuse_deterministic(self, objective: Objective) -> None:
+        """A code without a density has no score and no rate."""
+        if not self._differentiates_codes:
+            raise IncompatibleError(
+                f"{type(self).__name__} needs log q(z|x), and a deterministic posterior has no density; use "
+                "Reparameterized()"
+            )
+        if objective.needs_density:
+            raise IncompatibleError(
+                f"{type(objective).__name__} needs log q(z|x), and a deterministic posterior has no density; use "
+                "Distortion(), or a DiagonalNormal posterior with a StandardNormal prior"
+            )
 
     def _refuse_shared(self, model: nn.Module, objective: Objective) -> None:
         """Two players need parameters of their own."""
@@ -123,18 +139,17 @@ class Estimator(ABC):
         ):
             raise IncompatibleError(
                 f"{type(objective).__name__} trains model and posterior apart, and "
-                f"{type(model.posterior).__name__} holds parts of the model; use ELBO(), or a DiagonalNormal posterior"
+                f"{type(model.posterior).__name__} holds parts of the model; use a DiagonalNormal posterior"
             )
 
     def _refuse_of_batch(self, model: nn.Module, objective: Objective) -> None:
         """A density that looks at all samples of the batch at once cannot be weighed or resampled one by one."""
         likelihood = getattr(model, "likelihood", None)
-        together = self.draw in (reparameterized, path) and objective.uses_rate and not objective.sees_samples
+        together = self._differentiates_codes and (objective.uses_rate or not objective.needs_density)
         if getattr(likelihood, "of_batch", False) and not together:
             raise IncompatibleError(
                 f"{type(likelihood).__name__} takes its variance from the whole batch, and {type(self).__name__} with "
-                f"{type(objective).__name__} looks at samples one by one; use AnalyticKL() with ELBO(), or the "
-                "likelihood Gaussian"
+                f"{type(objective).__name__} looks at samples one by one; use a Gaussian likelihood"
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Encoded"]
+__all__ = ["Encoded", "for_codes"]
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import nn
 from elbox.distributions import Code
 from elbox.draws import same_context
 from elbox.errors import IncompatibleError
+from elbox.objectives import Objective
 
 
 class Encoded:
@@ -31,6 +32,12 @@ class Encoded:
         if not isinstance(q, Code):
             raise IncompatibleError(
                 f"{self.estimator}() needs a posterior over discrete codes, got {type(posterior).__name__} "
-                f"({type(q).__name__}); use BernoulliCode or CategoricalCode, or Reparameterized()"
+                f"({type(q).__name__}); use {'Reparameterized()' if q.has_rsample else 'Score()'}, or a BernoulliCode "
+                "posterior with a BernoulliPrior"
             )
         return q
+
+
+def for_codes(objective: Objective) -> str:
+    """What to use with an objective and any discrete codes, for messages."""
+    return "Score() with samples=2 or more" if objective.separable else "StraightThrough()"

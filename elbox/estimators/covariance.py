@@ -51,7 +51,7 @@ class Covariance(Estimator):
             if not isinstance(player, TVO):
                 raise IncompatibleError(
                     f"Covariance is the estimator of the thermodynamic objective, got {type(player).__name__}; use "
-                    "Covariance() with TVO(), or Score()"
+                    "Covariance() with TVO()"
                 )
         if objective.samples < 2:
             raise IncompatibleError(

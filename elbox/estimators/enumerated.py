@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from elbox import draws
 from elbox.errors import IncompatibleError, check_whole
 from elbox.estimators.base import Estimate, Estimator
-from elbox.estimators.codes import Encoded
+from elbox.estimators.codes import Encoded, for_codes
 from elbox.objectives import Objective
 from elbox.parts import part
 from elbox.terms import Group, Terms
@@ -69,14 +69,13 @@ class Enumerated(Estimator):
             kind = "looks at samples" if objective.sees_samples else "is one of importance weights"
             raise IncompatibleError(
                 f"Enumerated needs an objective of distortion and rate, and {type(objective).__name__} {kind}; "
-                "use Score() with samples=2 or more, or Enumerated() with ELBO()"
+                f"use {for_codes(objective)}, or Enumerated() with ELBO()"
             )
-
         generative, inference = objective.pair
         if generative is not inference:
             raise IncompatibleError(
                 f"Enumerated trains all parameters by one objective, and {type(objective).__name__} has one for each "
-                "player; use Score() with it, or Enumerated() with ELBO()"
+                f"player; use {for_codes(objective)}, or Enumerated() with ELBO()"
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:

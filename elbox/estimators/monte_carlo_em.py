@@ -14,7 +14,7 @@ from elbox import draws
 from elbox.distributions import VonMises
 from elbox.distributions.support import family, real, support
 from elbox.errors import IncompatibleError, SettingError, check_number, check_whole
-from elbox.estimators.base import Estimate, Estimator
+from elbox.estimators.base import FITS_ALL, Estimate, Estimator
 from elbox.estimators.wake_sleep import one_group
 from elbox.hmc import adapted, field_of, hmc
 from elbox.objectives import Objective
@@ -86,8 +86,8 @@ class MonteCarloEM(Estimator, nn.Module):
     def check(self, objective: Objective) -> None:
         if not (objective.separable and objective.needs_density and _full_weight(objective)):
             raise IncompatibleError(
-                f"MonteCarloEM climbs log p(x) itself, and {type(objective).__name__} with these settings is no bound "
-                "on it at full weight; use ELBO(), or Reparameterized()"
+                f"MonteCarloEM climbs log p(x) itself, and this {type(objective).__name__} is no bound on it at full "
+                f"weight; use ELBO(), or {FITS_ALL}"
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:

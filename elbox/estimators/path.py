@@ -65,9 +65,8 @@ class Path(Estimator):
     def check(self, objective: Objective) -> None:
         if not objective.separable:
             raise IncompatibleError(
-                f"Path needs an objective that is smooth in each example's log-densities, and "
-                f"{type(objective).__name__} with free bits, a capacity or penalties is not; use AnalyticKL() or "
-                "Reparameterized()"
+                "Path needs an objective that is smooth in each example's log-densities, and "
+                f"this {type(objective).__name__} is not; use Reparameterized()"
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from elbox import draws
 from elbox.errors import IncompatibleError, check_number
 from elbox.estimators.base import Estimate, Estimator
-from elbox.estimators.codes import Encoded
+from elbox.estimators.codes import Encoded, for_codes
 from elbox.objectives import Objective
 from elbox.parts import part
 from elbox.terms import Terms
@@ -111,14 +111,14 @@ class RELAX(Estimator, nn.Module):
     def check(self, objective: Objective) -> None:
         if not objective.separable:
             raise IncompatibleError(
-                f"RELAX needs an objective of each example alone, and {type(objective).__name__} with free bits or a "
-                "capacity is not; use Enumerated() or Relaxed(), or RELAX() with ELBO()"
+                f"RELAX needs an objective of each example alone, and this {type(objective).__name__} is not; use "
+                "Relaxed(), or RELAX() with ELBO()"
             )
         generative, inference = objective.pair
         if generative is not inference:
             raise IncompatibleError(
                 f"RELAX trains all parameters by one objective, and {type(objective).__name__} has one for each "
-                "player; use Score() with it, or RELAX() with ELBO()"
+                f"player; use {for_codes(objective)}, or RELAX() with ELBO()"
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:

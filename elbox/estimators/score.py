@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from elbox import draws
 from elbox.baselines import Baseline, InputDependent, LeaveOneOut, StandIn
 from elbox.errors import IncompatibleError
-from elbox.estimators.base import Estimate, Estimator, trains_posterior
+from elbox.estimators.base import FITS_ALL, Estimate, Estimator, trains_posterior
 from elbox.objectives import Objective
 from elbox.parts import part
 from elbox.terms import Terms
@@ -57,13 +57,12 @@ class Score(Estimator, nn.Module):
         name = type(objective).__name__
         if not objective.separable:
             raise IncompatibleError(
-                f"Score needs an objective of each example alone, and {name} with free bits, a capacity or penalties "
-                "is not; use AnalyticKL() or Reparameterized()"
+                f"Score needs an objective of each example alone, and this {name} is not; use {FITS_ALL}"
             )
         if objective.samples < self.baseline.samples:
             raise IncompatibleError(
                 f"Score takes the other samples as its baseline, got {name} with samples={objective.samples}; "
-                f"use samples=2 or more, or Reparameterized()"
+                "use samples=2 or more, or Score(MovingAverage()), which needs no others"
             )
 
     def forward(self, *args: Any, **kwargs: Any) -> Estimate:  # torch.compile enters a module there

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from elbox import draws
 from elbox.errors import IncompatibleError, SettingError, check_number
-from elbox.estimators.base import Estimate, Estimator, trains_posterior
+from elbox.estimators.base import FITS_ALL, Estimate, Estimator, trains_posterior
 from elbox.objectives import Objective
 from elbox.parts import part
 from elbox.players import aside
@@ -68,8 +68,8 @@ class WakeSleep(Estimator):
         name = type(objective).__name__
         if not (objective.separable and objective.needs_density):
             raise IncompatibleError(
-                f"WakeSleep needs a bound of each example's log-densities, and {name} with free bits, a capacity, "
-                "penalties or no rate is none; use ELBO(), or Reparameterized()"
+                f"WakeSleep needs a bound of each example's log-densities, and this {name} is none; use "
+                f"ELBO(samples=2), or {FITS_ALL}"
             )
         if self.wake and objective.samples < 2:
             raise IncompatibleError(

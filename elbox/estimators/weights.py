@@ -58,7 +58,7 @@ class _Around(nn.Module):
         self, model: nn.Module, x: Tensor, objective: Objective, *, c: Any = None, progress: Tensor | float = 1.0
     ) -> Estimate:
         """The loss of a batch, with the weights' share; arguments as `Estimator`."""
-        self.check(objective)
+        Estimator.refuse(self, model, objective)  # type: ignore[arg-type]
         return self._with_share(model, self.estimator(model, x, objective, c=c, progress=progress))
 
     def _with_share(self, model: nn.Module, estimate: Estimate) -> Estimate:
@@ -107,9 +107,10 @@ class BayesianWeights(_Around, Estimator):
 
     def check(self, objective: Objective) -> None:
         if not objective.uses_rate:
+            way_out = ("ELBO(), or " if objective.needs_density else "") + "MAP(Reparameterized(), N)"
             raise IncompatibleError(
-                f"BayesianWeights needs an objective of the rate, and {type(objective).__name__} is one of importance "
-                "weights, of samples that have weights each of its own; use ELBO(), or MAP(Reparameterized(), N)"
+                f"BayesianWeights needs an objective of the rate, and {type(objective).__name__} is none, of samples "
+                f"that have weights each of its own; use {way_out}"
             )
         super().check(objective)
 
@@ -118,7 +119,7 @@ class BayesianWeights(_Around, Estimator):
         if not layers:
             raise IncompatibleError(
                 f"BayesianWeights needs a model with random weights, got a {type(model).__name__} without; use "
-                "Bayesian(MLP(...)) as the likelihood's network, or MAP(AnalyticKL(), N)"
+                f"Bayesian(MLP(...)) as the likelihood's network, or MAP({type(self.estimator).__name__}(), N)"
             )
         share = torch.stack([layer.kl() for layer in layers]).sum() / self.examples
         terms = replace(estimate.terms, groups=estimate.terms.groups | {"weights": _group(layers, estimate, share)})

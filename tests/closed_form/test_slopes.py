@@ -144,7 +144,7 @@ def test_slopes_do_not_depend_on_the_unit_of_the_data() -> None:
 def test_contraction_needs_a_mean() -> None:
     flow = zuko.flows.MAF(2, 5, transforms=1, hidden_features=(4,))
     terms = VAE(StandardNormal(2), FixedGaussian(MLP(2, [], 5)), flow).terms(torch.zeros(3, 5))
-    with pytest.raises(IncompatibleError, match=r"Contractive needs the mean of the posterior.*use a Deterministic or"):
+    with pytest.raises(IncompatibleError, match=r"Contractive needs the mean of the posterior.*use a DiagonalNormal"):
         Contractive()(terms)
     cauchy = Factorized(MLP(5, [], (2, 2)), 2, Cauchy)  # whose mean would be NaN, of slope 0
     terms = VAE(Prior(2, Cauchy), FixedGaussian(MLP(2, [], 5)), cauchy).terms(torch.zeros(3, 5))

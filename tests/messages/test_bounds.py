@@ -57,7 +57,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "covariance of another objective": (
         lambda: Covariance()(vae(), X, IWAE(4)),
         IncompatibleError,
-        r"Covariance is the estimator of the thermodynamic objective, got Renyi; use Covariance\(\) with TVO\(\), or",
+        r"Covariance is the estimator of the thermodynamic objective, got Renyi; use Covariance\(\) with TVO\(\)",
     ),
     "covariance of half a split": (
         lambda: Covariance()(vae(), X, Split(TVO(2, 4), IWAE(4))),
@@ -77,12 +77,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "analytic KL of one player only": (
         lambda: AnalyticKL()(vae(), X, Split(ELBO(samples=2), IWAE(2))),
         IncompatibleError,
-        r"AnalyticKL needs an objective of the rate, and Split is one of importance weights; use Path\(\)",
+        r"AnalyticKL needs an objective of the rate, and Split is none; use Path\(\), or AnalyticKL\(\) with ELBO\(\)",
     ),
     "path of one player only": (
         lambda: Path()(vae(), X, Split(ELBO(free_bits=0.1, samples=2), Renyi(0.5, 2))),
         IncompatibleError,
-        r"Path needs an objective that is smooth .* use AnalyticKL",
+        r"Path needs an objective that is smooth .* and this Split is not; use Reparameterized\(\)",
     ),
 }
 

@@ -43,13 +43,13 @@ CASES = {
     ),
     "two players with one decoder": (
         lambda: Reparameterized()(local(), X, PIWAE(2, 2)),
-        "Split trains model and posterior apart, and LocalNormal holds parts of the model; use ELBO",
+        "Split trains model and posterior apart, and LocalNormal holds parts of the model; use a Diag",
     ),
     "Hamiltonian dynamics of bits": (lambda: MonteCarloEM()(coded(), X, ELBO()), r"discrete codes; use WakeSleep\(\)"),
     "a density fitted to bits": (lambda: marginal_likelihood(coded(), X), "codes or bounded; .* use log_likelihood"),
     "weights of a variance of the batch": (
         lambda: Reparameterized()(normal(OptimalGaussian(MLP(2, [], 5))), X, IWAE(2)),
-        r"OptimalGaussian takes its variance from the whole batch, .* with Renyi .*; use AnalyticKL\(\) with ELBO",
+        r"OptimalGaussian takes its variance from the whole batch, .* with Renyi .*; use a Gaussian likelihood",
     ),
     "chains under a variance of the batch": (
         lambda: MonteCarloEM()(normal(OptimalGaussian(MLP(2, [], 5))), X, ELBO()),

@@ -31,7 +31,7 @@ PENALISED = [ELBO(free_bits=0.3), ELBO(free_bits=0.3, per_dimension=True), ELBO(
 def test_not_for_path_nor_score(objective: ELBO, estimator: Path | Score) -> None:
     with pytest.raises(
         IncompatibleError,
-        match=r"(Path|Score) needs .* ELBO with free bits, a capacity or penalties is not; use AnalyticKL",
+        match=r"(Path|Score) needs .* this ELBO is not; use Reparameterized",
     ):
         estimator(model(), batch(), objective)
 

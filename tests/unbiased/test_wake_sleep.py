@@ -148,7 +148,7 @@ def test_fixed_point_is_maximum_likelihood(estimator: WakeSleep) -> None:
 def test_what_does_not_fit_is_refused() -> None:
     vae, x = model(), batch()
     for objective in (ELBO(free_bits=0.1), ELBO(capacity=1.0), Distortion()):
-        with pytest.raises(IncompatibleError, match=r"WakeSleep needs a bound .*; use ELBO\(\), or Reparameterized"):
+        with pytest.raises(IncompatibleError, match=r"WakeSleep needs a bound .*; use ELBO\(samples=2\), or Repar"):
             WakeSleep()(vae, x, objective)
     with pytest.raises(IncompatibleError, match=r"got ELBO with samples=1; use samples=2 or more, or WakeSleep\(\)"):
         ReweightedWakeSleep()(vae, x, ELBO())

@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from elbox.distributions import Delta
+from elbox.distributions.support import discrete
 from elbox.errors import IncompatibleError, SettingError, ShapeError
 from elbox.terms import Group
 
@@ -94,9 +95,9 @@ def log_marginals(name: str, group: Group, examples: int, *, stratified: bool) -
     _check(name, group)
     q = group.posterior
     if not (isinstance(q, Independent) and q.reinterpreted_batch_ndims == 1 and not q.base_dist.event_shape):
+        way_out = "BernoulliCode posterior with a BernoulliPrior" if discrete(q) else "DiagonalNormal posterior"
         raise IncompatibleError(
-            f"{name} needs a posterior that factorises over latent dimensions, got {type(q).__name__}; use a "
-            "DiagonalNormal posterior"
+            f"{name} needs a posterior that factorises over latent dimensions, got {type(q).__name__}; use a {way_out}"
         )
     log_q = q.base_dist.log_prob(_against_all(group.z))  # [B, K, B, D]
     log_w = log_weights(group.z, examples, stratified=stratified)[:, None]

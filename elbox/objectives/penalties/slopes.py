@@ -62,7 +62,7 @@ class Contractive(Penalty):
         except RuntimeError as error:  # functorch's word for an optimisation inside
             raise IncompatibleError(
                 "Contractive needs a posterior whose mean is differentiable in x, and this one is found by "
-                "optimisation; use a DiagonalNormal or Deterministic posterior"
+                "optimisation; use a DiagonalNormal posterior"
             ) from error
         (rows,) = torch.vmap(pull)(_probes(codes, self.probes))  # Jᵀ v of each v, [n, B, *event]
         return _squared(rows * self.scale, exact=self.probes is None)
@@ -130,7 +130,7 @@ def _mean(q: Distribution) -> Tensor:
     if found is None:
         raise IncompatibleError(
             f"Contractive needs the mean of the posterior, and {type(family(q)).__name__} has none or no formula for "
-            "it; use a Deterministic or DiagonalNormal posterior"
+            "it; use a DiagonalNormal posterior"
         )
     return found
 
