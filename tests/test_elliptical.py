@@ -68,7 +68,7 @@ def test_gradients_are_those_of_the_density(make: str, how: DrawFunction) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("estimator", [Path(), Reparameterized()], ids=str)
+@pytest.mark.parametrize("estimator", [Path(), Reparameterized()], ids=lambda e: type(e).__name__)
 def test_the_quickstart_model_never_says_more_than_certainty(estimator: Estimator) -> None:
     """Discrete data have log p(x) ≤ 0, which training must not get around by rounding (docs/quickstart.md)."""
     torch.manual_seed(0)
