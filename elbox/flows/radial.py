@@ -19,8 +19,9 @@ from elbox.parts import part
 
 @part
 class Radial(LazyTransform):
-    r"""z' = z + β̂ (z − c)/(α + r) with r = ‖z − c‖, α > 0 and β̂ = −α + m, m = log(1 + e^β) > 0, so that z' = c + (z − c)
-    (r + m)/(α + r) and
+    r"""z' = z + β̂ (z − c)/(α + r) with r = ‖z − c‖, α > 0 and β̂ = −α + m, m = log(1 + e^β) > 0.
+
+    So z' − c is (z − c) (r + m)/(α + r), and
 
         log |det| = (D − 1) log (r + m)/(α + r) + log (r² + 2αr + αm)/(α + r)².
 

@@ -19,12 +19,12 @@ from elbox.parts import part
 
 @part
 class Sylvester(LazyTransform):
-    r"""z' = z + Q R tanh(R̃ Qᵀz + b), log |det| = Σ_m log(1 + R_mm R̃_mm tanh'(·)_m), with Q [D, M] of orthonormal columns
-    and upper triangular R, R̃ [M, M].
+    r"""z' = z + Q R tanh(R̃ Qᵀz + b), log |det| = Σ_m log(1 + R_mm R̃_mm tanh'(·)_m).
 
-    R_mm R̃_mm > −1 makes it invertible: both diagonals are tanh of outputs. One M × M matrix has R above its diagonal and
-    R̃ᵀ below. All are affine functions of h, Q by way of its `Basis`. The inverse is M roots of increasing functions of
-    one number, one after the other.
+    Q [D, M] has orthonormal columns, R and R̃ [M, M] are upper triangular with R_mm R̃_mm > −1, which makes the step
+    invertible: both diagonals are tanh of outputs. One M × M matrix has R above its diagonal and R̃ᵀ below. All are
+    affine functions of h, Q by way of its `Basis`. The inverse is M roots of increasing functions of one number, one
+    after the other.
 
     Reference: van den Berg et al. (2018), *Sylvester normalizing flows for variational inference*, §3 (theorems 1 and
     2) and §4 (the three bases, amortisation).

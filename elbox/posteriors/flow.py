@@ -25,8 +25,8 @@ class Flow(LazyDistribution):
 
     The network puts out μ, σ and features h; a step takes h as its context, so that nothing of the flow's shape is
     shared by all x but the weights that make it. Steps are those of `elbox.flows`, or any zuko lazy transform from
-    z_{t−1} to z_t. A draw is scored by its own z_0; the density of another z takes the inverse of each step, which costs
-    what the step says.
+    z_{t−1} to z_t. A draw is scored by its own z_0; the density of another z takes the inverse of each step, at the
+    cost that the step's page states.
 
     Reference: Rezende & Mohamed (2015), *Variational inference with normalizing flows*, §3.1 and §4.2 (the inference
     network puts out the parameters of the flow).

@@ -20,8 +20,8 @@ from elbox.parts import part
 class LowRankNormal(LazyDistribution):
     r"""q(z|x) = N(z; μ(x), S (I + W Wᵀ) S), S = diag σ(x), with W(x) of R columns: z = μ + σ ⊙ (ε + W η).
 
-    Between `DiagonalNormal` (R = 0) and `FullNormal` (R = D − 1 suffices), for D (2 + R) outputs. W is in units of σ and
-    bounded, |W_dr| < 10, so that C = I + WᵀW can be factorised in single precision.
+    Between `DiagonalNormal` (R = 0) and `FullNormal` (R = D − 1 suffices), for D (2 + R) outputs. W is in units of σ
+    and bounded, |W_dr| < 10, so that C = I + WᵀW can be factorised in single precision.
 
     Reference: Ong, Nott & Smith (2018), *Gaussian variational approximation with a factor covariance structure*.
 
