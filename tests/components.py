@@ -329,7 +329,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.vae_low_rank": lambda: recipes.vae_low_rank(BINARY, latent=LATENT, hidden=(6,), rank=2),
     "recipes.planar_vae": lambda: recipes.planar_vae(BINARY, latent=LATENT, hidden=(6,), steps=2),
     "recipes.radial_vae": lambda: recipes.radial_vae(BINARY, latent=LATENT, hidden=(6,), steps=2),
-    "recipes.sylvester_vae": lambda: recipes.sylvester_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, columns=2),
+    "recipes.sylvester_vae": lambda: recipes.sylvester_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, columns=1),
     "recipes.iaf_vae": lambda: recipes.iaf_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),
     "recipes.maf_vae": lambda: recipes.maf_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),
     "recipes.ffjord_vae": lambda: recipes.ffjord_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),

@@ -77,9 +77,9 @@ class LowRankNormal(Distribution):
     def rsample_and_log_prob(self, sample_shape: _size = Size()) -> tuple[Tensor, Tensor]:  # noqa: B008
         """z and log q(z), exact at any W: by name what zuko's flows have."""
         shape = torch.Size(sample_shape) + self.batch_shape
-        like = {"dtype": self.loc.dtype, "device": self.loc.device}
-        own = _standard_normal(shape + self.event_shape, **like)
-        shared = _standard_normal(shape + self.factor.shape[-1:], **like)
+        dtype, device = self.loc.dtype, self.loc.device
+        own = _standard_normal(shape + self.event_shape, dtype, device)
+        shared = _standard_normal(shape + self.factor.shape[-1:], dtype, device)
         z = self.loc + self.scale * (own + (self.factor * shared[..., None, :]).sum(-1))
         norms = own.square().sum(-1) + shared.square().sum(-1)
         return z, self._density(norms - self._inside(shared - self._project(own)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import zuko.transforms  # noqa: F401 (gives every Transform its call_and_ladj)
 from torch import Size, Tensor
-from torch.distributions import Distribution, Transform, constraints
+from torch.distributions import Distribution, constraints
 from torch.types import _size
 
 from elbox.errors import IncompatibleError
@@ -25,7 +25,7 @@ class Pushforward(Distribution):
 
     Arguments:
         base: p(u), over real vectors [D], with `rsample`.
-        transform: f, from real vectors to real vectors; `bijective=False` says that it has no inverse to call.
+        transform: f, a `torch.distributions.Transform` from real vectors to real vectors; `bijective=False` says that it has no inverse to call.
 
     Raises:
         IncompatibleError: by `log_prob`, if f has no inverse to call.
@@ -45,7 +45,7 @@ class Pushforward(Distribution):
     has_rsample = True
     support = constraints.real_vector
 
-    def __init__(self, base: Distribution, transform: Transform) -> None:
+    def __init__(self, base: Distribution, transform: Any) -> None:
         self.base, self.transform = base, transform
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 

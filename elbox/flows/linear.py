@@ -7,13 +7,14 @@ __all__ = ["Linear"]
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Transform
 from zuko.lazy import LazyTransform
 from zuko.transforms import LULinearTransform
 
 from elbox.distributions import soft_clip
 from elbox.errors import check_whole
+from elbox.flows.product import times
 from elbox.parts import part
 
 
@@ -50,4 +51,9 @@ class Linear(LazyTransform):
     def forward(self, c: Any = None) -> Transform:
         entries = self.hyper(c).unflatten(-1, (self.features, self.features))
         diagonal = soft_clip(entries.diagonal(dim1=-2, dim2=-1)).exp()
-        return LULinearTransform(entries.tril(-1) + entries.triu(1) + torch.diag_embed(diagonal))
+        return _LUTransform(entries.tril(-1) + entries.triu(1) + torch.diag_embed(diagonal))
+
+
+class _LUTransform(LULinearTransform):
+    def _call(self, x: Tensor) -> Tensor:
+        return times(self.L, times(self.U, x))

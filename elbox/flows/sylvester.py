@@ -13,6 +13,7 @@ from zuko.lazy import LazyTransform
 
 from elbox.errors import check_whole
 from elbox.flows.basis import Basis, Householder
+from elbox.flows.product import times
 from elbox.flows.tanh import MARGIN, root
 from elbox.parts import part
 
@@ -73,7 +74,7 @@ class _SylvesterTransform(Transform):
         return self.call_and_ladj(x)[0]
 
     def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        t = torch.tanh(_times(self.inner, _times(self.q.mT, x)) + self.shift)
+        t = torch.tanh(times(self.inner, times(self.q.mT, x)) + self.shift)
         return x + self._moved(t), torch.log1p(self.diagonal * (1 - t.square())).sum(-1)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
@@ -81,10 +82,10 @@ class _SylvesterTransform(Transform):
 
     def _moved(self, t: Tensor) -> Tensor:
         """Q R t."""
-        return _times(self.q, _times(self.outer, t))
+        return times(self.q, times(self.outer, t))
 
     def _inverse(self, y: Tensor) -> Tensor:
-        goal = _times(self.q.mT, y)  # Qᵀz' = v + R tanh(R̃ v + b) with v = Qᵀz, from the last row up
+        goal = times(self.q.mT, y)  # Qᵀz' = v + R tanh(R̃ v + b) with v = Qᵀz, from the last row up
         v = goal[..., :0]
         t = goal[..., :0]
         for m in reversed(range(goal.shape[-1])):
@@ -95,7 +96,3 @@ class _SylvesterTransform(Transform):
             v = torch.cat([last[..., None], v], -1)
             t = torch.cat([torch.tanh(slope * last + shift)[..., None], t], -1)
         return y - self._moved(t)
-
-
-def _times(matrix: Tensor, x: Tensor) -> Tensor:
-    return (matrix @ x[..., None]).squeeze(-1)

@@ -7,21 +7,17 @@ __all__ = ["Univariate"]
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from torch import Tensor, nn
-from torch.distributions import Transform
+from torch import nn
 
 
 class Univariate(nn.Module, ABC):
     r"""A family of increasing functions y = f(x; φ) of one dimension.
 
-    A subclass says in `shapes` what φ is made of, and its `forward(*φ)` returns the transform.
+    A subclass says in `shapes` what φ is made of, and its `forward(*φ)`, with parameters of shape [..., D, *shape],
+    returns the transform.
     """
 
     @property
     @abstractmethod
     def shapes(self) -> Sequence[tuple[int, ...]]:
         """The shapes of the parameters of one dimension, () for a number."""
-
-    @abstractmethod
-    def forward(self, *parameters: Tensor) -> Transform:
-        """The transform with parameters of shape [..., D, *shape]."""

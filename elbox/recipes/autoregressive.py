@@ -110,8 +110,8 @@ def ffjord_vae(
     r"""Continuous flow posterior (Grathwohl et al., 2019, *FFJORD*, §3): ż = net(z, t, x) from t = 0 to 1.
 
     Hutchinson's estimate of the trace in training, the exact trace in evaluation. On MNIST they have 64 latent
-    variables and 2 steps of 1024-1024 tanh units, whose weights x changes by a matrix of rank 64; here features of x are
-    an input, and the sizes are such that it can be tried on a CPU.
+    variables and 2 steps of 1024-1024 tanh units, whose weights x changes by a matrix of rank 64; here features of x
+    are an input, and the sizes are such that it can be tried on a CPU.
 
     Arguments:
         data: Shape and kind of the data.
