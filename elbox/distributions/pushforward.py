@@ -25,7 +25,8 @@ class Pushforward(Distribution):
 
     Arguments:
         base: p(u), over real vectors [D], with `rsample`.
-        transform: f, a `torch.distributions.Transform` from real vectors to real vectors; `bijective=False` says that it has no inverse to call.
+        transform: f, a `torch.distributions.Transform` of real vectors; `bijective=False` says that it has no inverse
+            to call.
 
     Raises:
         IncompatibleError: by `log_prob`, if f has no inverse to call.
