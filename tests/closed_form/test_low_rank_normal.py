@@ -81,6 +81,7 @@ def test_every_gradient_is_finite(estimator: AnalyticKL) -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_training_finds_the_correlation_of_a_linear_model() -> None:
     """The posterior of a linear-Gaussian model with D = 2 is of rank one plus a diagonal: the bound becomes tight."""
     torch.manual_seed(0)
