@@ -17,7 +17,8 @@ from reproduce.common import record, table
 
 REAL = ("linear_vae", "sigma_vae")
 COUNTS = {"count_vae": "worm_neurons_counts.npz", "topic_vae": "newsgroups_nvdm2000.npz"}
-SLOW = {"local_vi": 0.1, "mcem": 0.5, "ms_ssim_vae": 0.5}  # share of the passes: each of their steps is many
+# Share of the passes: each of their steps is many.
+SLOW = {"local_vi": 0.1, "mcem": 0.5, "ms_ssim_vae": 0.5, "maf_vae": 0.1, "ffjord_vae": 0.1}
 
 
 def main(arguments: list[str]) -> None:

@@ -18,6 +18,7 @@ from elbox import (
     baselines,
     distributions,
     estimators,
+    flows,
     kernels,
     likelihoods,
     objectives,
@@ -62,7 +63,11 @@ SPECS = {"linear_vae": REAL, "sigma_vae": REAL, "count_vae": COUNT, "topic_vae":
 def small(name: str, spec: DataSpec | None = None, **settings: Any) -> recipes.Recipe:
     """The recipe with narrow layers, for data of this spec."""
     known = recipes.base.settings_of(recipes.RECIPES[name])
-    narrow = {k: v for k, v in {"hidden": (6,), "channels": (3, 4), "discriminator": (6,)}.items() if k in known}
+    narrow = {
+        k: v
+        for k, v in {"hidden": (6,), "channels": (3, 4), "discriminator": (6,), "conditioner": (6,)}.items()
+        if k in known
+    }
     return recipes.RECIPES[name](spec or SPECS.get(name, BINARY), **narrow | settings)
 
 
@@ -294,6 +299,44 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.local_vi": lambda: recipes.local_vi(BINARY, latent=LATENT, hidden=(6,), steps=3),
     "recipes.bayesian_vae": lambda: recipes.bayesian_vae(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.map_vae": lambda: recipes.map_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "posteriors.LowRankNormal": lambda: posteriors.LowRankNormal(encoder(2 + 2, LATENT), LATENT, rank=2),
+    "posteriors.Flow": lambda: posteriors.Flow(
+        encoder(2 * LATENT + 3), LATENT, [flows.Planar(LATENT, 3), flows.Autoregressive(LATENT, 3, hidden=(4,))], 3
+    ),
+    "distributions.LowRankNormal": lambda: distributions.LowRankNormal(
+        torch.zeros(LATENT), torch.ones(LATENT), torch.ones(LATENT, 1)
+    ),
+    "distributions.Pushforward": lambda: distributions.Pushforward(
+        distributions.diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT)),
+        flows.Linear(LATENT, 3)(torch.zeros(3)),
+    ),
+    "flows.Affine": lambda: flows.Affine(),
+    "flows.Autoregressive": lambda: flows.Autoregressive(LATENT, 3, flows.Affine(), (4,), nn.Tanh, flipped=True),
+    "flows.Continuous": lambda: flows.Continuous(LATENT, 3, (4,), exact=False),
+    "flows.Coupling": lambda: flows.Coupling(LATENT, 3, flows.Shift(), (4,), nn.Tanh, flipped=True),
+    "flows.Gate": lambda: flows.Gate(bias=1.0),
+    "flows.Householder": lambda: flows.Householder(2),
+    "flows.Inverse": lambda: flows.Inverse(flows.Autoregressive(LATENT, 3)),
+    "flows.Linear": lambda: flows.Linear(LATENT, 3),
+    "flows.Neural": lambda: flows.Neural(signal=3, hidden=(4,)),
+    "flows.Orthogonal": lambda: flows.Orthogonal(2),
+    "flows.Planar": lambda: flows.Planar(LATENT, 3),
+    "flows.Radial": lambda: flows.Radial(LATENT, 3),
+    "flows.Shift": lambda: flows.Shift(),
+    "flows.Spline": lambda: flows.Spline(bins=4, bound=3.0),
+    "flows.Sylvester": lambda: flows.Sylvester(LATENT, 3, flows.Triangular()),
+    "flows.Triangular": lambda: flows.Triangular(flipped=True),
+    "recipes.vae_low_rank": lambda: recipes.vae_low_rank(BINARY, latent=LATENT, hidden=(6,), rank=2),
+    "recipes.planar_vae": lambda: recipes.planar_vae(BINARY, latent=LATENT, hidden=(6,), steps=2),
+    "recipes.radial_vae": lambda: recipes.radial_vae(BINARY, latent=LATENT, hidden=(6,), steps=2),
+    "recipes.sylvester_vae": lambda: recipes.sylvester_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, columns=1),
+    "recipes.iaf_vae": lambda: recipes.iaf_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),
+    "recipes.maf_vae": lambda: recipes.maf_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),
+    "recipes.ffjord_vae": lambda: recipes.ffjord_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),
+    "recipes.nice_vae": lambda: recipes.nice_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),
+    "recipes.realnvp_vae": lambda: recipes.realnvp_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),
+    "recipes.glow_vae": lambda: recipes.glow_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),
+    "recipes.spline_vae": lambda: recipes.spline_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),
 }
 
 

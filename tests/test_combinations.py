@@ -45,7 +45,7 @@ FACTORISED = (
     "posteriors.LocalNormal",
 )
 MIXTURES = ("priors.NormalMixture", "priors.FittedMixture")
-NO_CLOSED_FORM = (*MIXTURES, "priors.Factorized")
+NO_CLOSED_FORM = (*MIXTURES, "priors.Factorized", "posteriors.Flow")
 PAIRED = (*FACTORISED, "posteriors.BernoulliCode")  # whose log q(z_d|x_n) is known
 CODES = {
     "posteriors.BernoulliCode": "bits",
@@ -165,14 +165,17 @@ def faults(c: Combination) -> set[str]:
         "a bound to be climbed": isinstance(estimator, MonteCarloEM) and not full_weight,
         "samples to be compared": objective.samples < samples_of(estimator),
         "a rate": isinstance(estimator, AnalyticKL) and not objective.uses_rate,
-        "a rate in closed form": isinstance(estimator, AnalyticKL) and prior in NO_CLOSED_FORM and not deterministic,
+        "a rate in closed form": isinstance(estimator, AnalyticKL)
+        and not {prior, posterior}.isdisjoint(NO_CLOSED_FORM)
+        and not deterministic,
         "sums of distortion and rate": isinstance(estimator, Enumerated)
         and (not objective.uses_rate or objective.sees_samples),
         "a likelihood of each example": c.likelihood == "likelihoods.OptimalGaussian"
         and not (together and (objective.uses_rate or not objective.needs_density)),
-        "a slope": posterior == "posteriors.LocalNormal" and any(isinstance(p, Contractive) for p in penalties),
+        "a slope": posterior in ("posteriors.LocalNormal", "posteriors.Flow")
+        and any(isinstance(p, Contractive) for p in penalties),
         "known factors": posterior not in PAIRED and any(isinstance(p, TotalCorrelation) for p in penalties),
-        "known moments": posterior == "posteriors.FullStudentT"
+        "known moments": posterior in ("posteriors.FullStudentT", "posteriors.Flow")
         and any(isinstance(p, InferredPrior) for p in penalties),
         "a rate per dimension": per_dimension and not (codes or (posterior in FACTORISED and prior not in MIXTURES)),
     }

@@ -43,6 +43,9 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch._inductor, "compile", interpreted)
 
 
+UNRECORDED = ("recipes.ffjord_vae",)  # an adaptive solver looks at numbers
+
+
 def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
     assert first.keys() == second.keys()
     for name, value in first.items():
@@ -68,7 +71,7 @@ def test_every_optimizer(settings: dict[str, Any], uncompiled: None) -> None:
     same(*(after(ToyVAE(), x, how=how, settings=chosen) for how in ("eager", "recorded")))
 
 
-@pytest.mark.parametrize("name", of("recipes"))
+@pytest.mark.parametrize("name", [n for n in of("recipes") if n not in UNRECORDED])
 def test_every_recipe(name: str, uncompiled: None) -> None:
     """Through every estimator: the hook of `Path`, the baseline of `Score`, and noise in the encoder's input."""
     found = []
@@ -79,6 +82,16 @@ def test_every_recipe(name: str, uncompiled: None) -> None:
         step = Step(recipe.model, recipe.objective, recipe.estimator)
         found.append(after(step, x, how=how, settings=Training()))
     same(*found)
+
+
+@pytest.mark.parametrize("name", UNRECORDED)
+def test_what_cannot_be_recorded_is_trained_as_it_stands(name: str) -> None:
+    """Unless compilation was asked for, which is refused."""
+    recipe, x = make(name), torch.rand(16, *IMAGE).round()
+    step = Step(recipe.model, recipe.objective, recipe.estimator)
+    with pytest.raises(RuntimeError, match="value out of a tracing tensor"):
+        after(step, x, how="recorded", settings=Training())
+    assert not train(step, x, Training(epochs=1, batch_size=8)).choice.compile
 
 
 @pytest.mark.slow

@@ -12,12 +12,14 @@ from elbox.distributions.delta import Delta
 from elbox.distributions.discretized_logistic import DiscretizedLogistic
 from elbox.distributions.elliptical import Elliptical
 from elbox.distributions.logistic import Logistic
+from elbox.distributions.low_rank_normal import LowRankNormal
 from elbox.distributions.multinomial import Multinomial
 from elbox.distributions.multivariate_normal import MultivariateNormal
 from elbox.distributions.negative_binomial import NegativeBinomial, ZeroInflatedNegativeBinomial
 from elbox.distributions.normal import diagonal_normal, soft_clip
 from elbox.distributions.one_hots import OneHots
 from elbox.distributions.poisson import Poisson
+from elbox.distributions.pushforward import Pushforward
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.rgb_logistic_mixture import RGBLogisticMixture
 from elbox.distributions.student import MultivariateStudentT
@@ -34,12 +36,14 @@ __all__ = [
     "DiscretizedLogistic",
     "Elliptical",
     "Logistic",
+    "LowRankNormal",
     "Multinomial",
     "MultivariateNormal",
     "MultivariateStudentT",
     "NegativeBinomial",
     "OneHots",
     "Poisson",
+    "Pushforward",
     "RGBLogisticMixture",
     "Rayleigh",
     "StudentT",

@@ -9,10 +9,12 @@ from elbox.posteriors.corrupted import Corrupted
 from elbox.posteriors.deterministic import Deterministic
 from elbox.posteriors.diagonal_normal import DiagonalNormal
 from elbox.posteriors.factorized import Factorized
+from elbox.posteriors.flow import Flow
 from elbox.posteriors.from_prior import FromPrior
 from elbox.posteriors.full_normal import FullNormal
 from elbox.posteriors.full_student_t import FullStudentT
 from elbox.posteriors.local_normal import LocalNormal
+from elbox.posteriors.low_rank_normal import LowRankNormal
 
 __all__ = [
     "BernoulliCode",
@@ -21,8 +23,10 @@ __all__ = [
     "Deterministic",
     "DiagonalNormal",
     "Factorized",
+    "Flow",
     "FromPrior",
     "FullNormal",
     "FullStudentT",
     "LocalNormal",
+    "LowRankNormal",
 ]

@@ -2,16 +2,20 @@
 
 from elbox.recipes.adversarial import aae, gan, vae_gan, wae_gan
 from elbox.recipes.autoencoders import ae, dae
+from elbox.recipes.autoregressive import ffjord_vae, iaf_vae, maf_vae
 from elbox.recipes.base import RECIPES, Recipe, recipe
 from elbox.recipes.bayesian import bayesian_vae, map_vae
 from elbox.recipes.calibrated import sigma_vae
 from elbox.recipes.counts import count_vae, topic_vae
+from elbox.recipes.coupling import glow_vae, nice_vae, realnvp_vae, spline_vae
 from elbox.recipes.discrete import gumbel_vae, nvil, rebar, relax, vimco
 from elbox.recipes.disentangled import beta_tcvae, dip_vae, factor_vae
 from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full_covariance
 from elbox.recipes.importance import ciwae, iwae, miwae, piwae, renyi_vae, tvo
 from elbox.recipes.inference import local_vi, mcem, reweighted_wake_sleep, wake_sleep
+from elbox.recipes.low_rank import vae_low_rank
 from elbox.recipes.perceptual import ms_ssim_vae
+from elbox.recipes.planar import planar_vae, radial_vae, sylvester_vae
 from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
 from elbox.recipes.regularised import contractive_ae, rae_gp, rae_l2
 from elbox.recipes.wasserstein import info_vae, swae, wae_mmd
@@ -33,33 +37,44 @@ __all__ = [
     "dae",
     "dip_vae",
     "factor_vae",
+    "ffjord_vae",
     "free_bits_vae",
     "gan",
+    "glow_vae",
     "gumbel_vae",
+    "iaf_vae",
     "info_vae",
     "iwae",
     "linear_vae",
     "local_vi",
+    "maf_vae",
     "map_vae",
     "mcem",
     "miwae",
     "ms_ssim_vae",
+    "nice_vae",
     "nvil",
     "piwae",
+    "planar_vae",
+    "radial_vae",
     "rae_gp",
     "rae_l2",
+    "realnvp_vae",
     "rebar",
     "recipe",
     "relax",
     "renyi_vae",
     "reweighted_wake_sleep",
     "sigma_vae",
+    "spline_vae",
     "swae",
+    "sylvester_vae",
     "topic_vae",
     "tvo",
     "vae",
     "vae_full_covariance",
     "vae_gan",
+    "vae_low_rank",
     "vimco",
     "wae_gan",
     "wae_mmd",

@@ -19,6 +19,7 @@ AXES = (
     "baselines",
     "kernels",
     "nn",
+    "flows",
     "schedules",
     "distributions",
     "recipes",
