@@ -33,6 +33,7 @@ from elbox.nn import (
     BayesianLinear,
     ConvDecoder,
     ConvEncoder,
+    GatedMLP,
     Layer,
     LogCounts,
     LogTotal,
@@ -294,6 +295,18 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.local_vi": lambda: recipes.local_vi(BINARY, latent=LATENT, hidden=(6,), steps=3),
     "recipes.bayesian_vae": lambda: recipes.bayesian_vae(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.map_vae": lambda: recipes.map_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "priors.VampPrior": lambda: priors.VampPrior(
+        posteriors.DiagonalNormal(encoder(2, LATENT), LATENT), (FEATURES,), components=3
+    ),
+    "priors.Flow": lambda: priors.Flow(LATENT, steps=2, hidden=(6,)),
+    "posteriors.Centre": lambda: posteriors.Centre(posteriors.DiagonalNormal(encoder(2, LATENT), LATENT)),
+    "distributions.NormalMixture": lambda: distributions.NormalMixture(
+        torch.zeros(3), torch.arange(6.0).reshape(3, 2), torch.ones(2)
+    ),
+    "nn.GatedMLP": lambda: GatedMLP(FEATURES, [6, 4], (2, 3), offset=0.5, scale=2.0),
+    "recipes.vamp_vae": lambda: recipes.vamp_vae(BINARY, latent=LATENT, components=3, hidden=(6,)),
+    "recipes.flow_prior_vae": lambda: recipes.flow_prior_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, widths=(6,)),
+    "recipes.vade": lambda: recipes.vade(BINARY, latent=LATENT, components=3, hidden=(6,)),
 }
 
 

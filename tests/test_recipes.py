@@ -65,6 +65,9 @@ OTHER: dict[str, Any] = {
     "examples": 77,
     "components": 4,
     "probes": 2,
+    "pretraining": 0.5,
+    "from_data": True,
+    "widths": (5,),
     "seed": 7,
 }
 

@@ -16,6 +16,7 @@ from elbox.distributions.multinomial import Multinomial
 from elbox.distributions.multivariate_normal import MultivariateNormal
 from elbox.distributions.negative_binomial import NegativeBinomial, ZeroInflatedNegativeBinomial
 from elbox.distributions.normal import diagonal_normal, soft_clip
+from elbox.distributions.normal_mixture import NormalMixture
 from elbox.distributions.one_hots import OneHots
 from elbox.distributions.poisson import Poisson
 from elbox.distributions.rayleigh import Rayleigh
@@ -38,6 +39,7 @@ __all__ = [
     "MultivariateNormal",
     "MultivariateStudentT",
     "NegativeBinomial",
+    "NormalMixture",
     "OneHots",
     "Poisson",
     "RGBLogisticMixture",

@@ -3,6 +3,7 @@
 from elbox.nn.angles import Angles
 from elbox.nn.bayesian import Bayesian, BayesianLinear
 from elbox.nn.conv import ConvDecoder, ConvEncoder
+from elbox.nn.gated import GatedMLP
 from elbox.nn.log_counts import LogCounts
 from elbox.nn.log_total import LogTotal
 from elbox.nn.mlp import MLP
@@ -15,6 +16,7 @@ __all__ = [
     "BayesianLinear",
     "ConvDecoder",
     "ConvEncoder",
+    "GatedMLP",
     "Layer",
     "LogCounts",
     "LogTotal",

@@ -5,6 +5,7 @@ Any `zuko.lazy.LazyDistribution` with x as its context (a conditional flow) is a
 
 from elbox.posteriors.bernoulli_code import BernoulliCode
 from elbox.posteriors.categorical_code import CategoricalCode
+from elbox.posteriors.centre import Centre
 from elbox.posteriors.corrupted import Corrupted
 from elbox.posteriors.deterministic import Deterministic
 from elbox.posteriors.diagonal_normal import DiagonalNormal
@@ -17,6 +18,7 @@ from elbox.posteriors.local_normal import LocalNormal
 __all__ = [
     "BernoulliCode",
     "CategoricalCode",
+    "Centre",
     "Corrupted",
     "Deterministic",
     "DiagonalNormal",

@@ -7,16 +7,20 @@ from elbox.priors.bernoulli_prior import BernoulliPrior
 from elbox.priors.categorical_prior import CategoricalPrior
 from elbox.priors.factorized import Factorized
 from elbox.priors.fitted_mixture import FittedMixture
+from elbox.priors.flow import Flow
 from elbox.priors.learned_normal import LearnedNormal
 from elbox.priors.normal_mixture import NormalMixture
 from elbox.priors.standard_normal import StandardNormal
+from elbox.priors.vamp_prior import VampPrior
 
 __all__ = [
     "BernoulliPrior",
     "CategoricalPrior",
     "Factorized",
     "FittedMixture",
+    "Flow",
     "LearnedNormal",
     "NormalMixture",
     "StandardNormal",
+    "VampPrior",
 ]

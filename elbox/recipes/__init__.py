@@ -5,6 +5,7 @@ from elbox.recipes.autoencoders import ae, dae
 from elbox.recipes.base import RECIPES, Recipe, recipe
 from elbox.recipes.bayesian import bayesian_vae, map_vae
 from elbox.recipes.calibrated import sigma_vae
+from elbox.recipes.clustering import vade
 from elbox.recipes.counts import count_vae, topic_vae
 from elbox.recipes.discrete import gumbel_vae, nvil, rebar, relax, vimco
 from elbox.recipes.disentangled import beta_tcvae, dip_vae, factor_vae
@@ -12,6 +13,7 @@ from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full
 from elbox.recipes.importance import ciwae, iwae, miwae, piwae, renyi_vae, tvo
 from elbox.recipes.inference import local_vi, mcem, reweighted_wake_sleep, wake_sleep
 from elbox.recipes.perceptual import ms_ssim_vae
+from elbox.recipes.priors import flow_prior_vae, vamp_vae
 from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
 from elbox.recipes.regularised import contractive_ae, rae_gp, rae_l2
 from elbox.recipes.wasserstein import info_vae, swae, wae_mmd
@@ -33,6 +35,7 @@ __all__ = [
     "dae",
     "dip_vae",
     "factor_vae",
+    "flow_prior_vae",
     "free_bits_vae",
     "gan",
     "gumbel_vae",
@@ -57,9 +60,11 @@ __all__ = [
     "swae",
     "topic_vae",
     "tvo",
+    "vade",
     "vae",
     "vae_full_covariance",
     "vae_gan",
+    "vamp_vae",
     "vimco",
     "wae_gan",
     "wae_mmd",
