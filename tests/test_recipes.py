@@ -68,6 +68,7 @@ OTHER: dict[str, Any] = {
     "pretraining": 0.5,
     "from_data": True,
     "widths": (5,),
+    "concentration": 0.5,
     "seed": 7,
 }
 

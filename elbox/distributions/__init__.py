@@ -21,6 +21,7 @@ from elbox.distributions.one_hots import OneHots
 from elbox.distributions.poisson import Poisson
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.rgb_logistic_mixture import RGBLogisticMixture
+from elbox.distributions.spike_slab import SpikeSlab
 from elbox.distributions.student import MultivariateStudentT
 from elbox.distributions.student_t import StudentT
 from elbox.distributions.von_mises import VonMises
@@ -44,6 +45,7 @@ __all__ = [
     "Poisson",
     "RGBLogisticMixture",
     "Rayleigh",
+    "SpikeSlab",
     "StudentT",
     "Triangular",
     "Uniform",

@@ -26,8 +26,8 @@ class NormalMixture(MixtureSameFamily):
 
         ∂z/∂φ = −(∂S/∂z)⁻¹ ∂S/∂φ,
 
-    with ∂S/∂z lower triangular. Gradients of all parameters are unbiased, of the weights π too; they are noisy where the
-    way from one component to another leads through regions without mass.
+    with ∂S/∂z lower triangular. Gradients of all parameters are unbiased, of the weights π too; they are noisy where
+    the way from one component to another leads through regions without mass.
 
     Reference: Graves (2016), *Stochastic backpropagation through mixture density distributions*; Figurnov, Mohamed &
     Mnih (2018), *Implicit reparameterization gradients*, §3.

@@ -2,7 +2,7 @@ r"""Clusters: which component of a mixture prior an example belongs to, and how 
 
     q(m|x) = E_q(z|x)[p(m|z)],      p(m|z) = π_m N_m(z) / Σ_n π_n N_n(z),
 
-which is the best q(m|x) for a model in which m is summed out (Jiang et al., 2017, eq. 16). The labels are not used but
+which is the best q(m|x) for a model in which m is summed out (Jiang et al., 2017). The labels are not used but
 to count: *clustering accuracy* is the share of examples whose cluster is that of their class, under the one-to-one
 matching of clusters and classes for which it is highest (Kuhn, 1955, *The Hungarian method*).
 """
@@ -35,7 +35,7 @@ def assignments(
 ) -> Tensor:
     r"""q(m|x) of examples: the probability of each cluster, a component of the model's mixture prior.
 
-    Reference: Jiang et al. (2017), *Variational deep embedding*, eq. 16.
+    Reference: Jiang et al. (2017), *Variational deep embedding* (there q(c|x)).
 
     Arguments:
         model: A model whose prior is a `NormalMixture` or a `FittedMixture`.

@@ -20,7 +20,7 @@ class GatedMLP(nn.Module):
     Weights start as those of `MLP`; the output is affine.
 
     Reference: Dauphin et al. (2017), *Language modeling with gated convolutional networks*, eq. 1; Tomczak & Welling
-    (2018), *VAE with a VampPrior*, §5 (dense layers of this kind).
+    (2018), *VAE with a VampPrior* (dense layers of this kind).
 
     Arguments:
         inputs: Shape of one input, an int for a vector.

@@ -9,11 +9,14 @@ from elbox.posteriors.centre import Centre
 from elbox.posteriors.corrupted import Corrupted
 from elbox.posteriors.deterministic import Deterministic
 from elbox.posteriors.diagonal_normal import DiagonalNormal
+from elbox.posteriors.experts import MixtureOfExperts, ProductOfExperts
 from elbox.posteriors.factorized import Factorized
 from elbox.posteriors.from_prior import FromPrior
 from elbox.posteriors.full_normal import FullNormal
 from elbox.posteriors.full_student_t import FullStudentT
 from elbox.posteriors.local_normal import LocalNormal
+from elbox.posteriors.normal_mixture import NormalMixture
+from elbox.posteriors.spike_slab import SpikeSlab
 
 __all__ = [
     "BernoulliCode",
@@ -27,4 +30,8 @@ __all__ = [
     "FullNormal",
     "FullStudentT",
     "LocalNormal",
+    "MixtureOfExperts",
+    "NormalMixture",
+    "ProductOfExperts",
+    "SpikeSlab",
 ]

@@ -22,7 +22,7 @@ class Centre(LazyDistribution):
 
     With it the networks of a VAE are trained as an autoencoder first, so that its codes are there to be clustered.
 
-    Reference: Jiang et al. (2017), *Variational deep embedding*, §4 (the networks are pretrained as an autoencoder).
+    Reference: Jiang et al. (2017), *Variational deep embedding* (the networks are pretrained as an autoencoder).
 
     Arguments:
         posterior: q'(z|x), one with a mean; the same object as in the VAE.

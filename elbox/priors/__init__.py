@@ -9,7 +9,9 @@ from elbox.priors.factorized import Factorized
 from elbox.priors.fitted_mixture import FittedMixture
 from elbox.priors.flow import Flow
 from elbox.priors.learned_normal import LearnedNormal
+from elbox.priors.logistic_normal import LogisticNormal
 from elbox.priors.normal_mixture import NormalMixture
+from elbox.priors.spike_slab import SpikeSlab
 from elbox.priors.standard_normal import StandardNormal
 from elbox.priors.vamp_prior import VampPrior
 
@@ -20,7 +22,9 @@ __all__ = [
     "FittedMixture",
     "Flow",
     "LearnedNormal",
+    "LogisticNormal",
     "NormalMixture",
+    "SpikeSlab",
     "StandardNormal",
     "VampPrior",
 ]

@@ -38,8 +38,8 @@ class Flow(LazyDistribution):
     An autoregressive f takes one pass for a density, which training needs, and D passes for a sample; couplings (NICE,
     RealNVP) take one for both. `zuko.flows.NSF`'s splines bend [−5, 5] alone, in each dimension.
 
-    Reference: Rezende & Mohamed (2015), *Variational inference with normalizing flows*, eq. 5; Chen et al. (2017),
-    *Variational lossy autoencoder*, §3.2 (an autoregressive flow as prior); Papamakarios et al. (2017), *Masked
+    Reference: Rezende & Mohamed (2015), *Variational inference with normalizing flows*; Chen et al. (2017),
+    *Variational lossy autoencoder* (an autoregressive flow as prior); Papamakarios et al. (2017), *Masked
     autoregressive flow for density estimation*.
 
     Arguments:
@@ -73,9 +73,10 @@ class Flow(LazyDistribution):
         check_whole("latent", latent)
         check_whole("steps", steps)
         if kind not in FLOWS:
+            known = ", ".join(f.__name__ for f in FLOWS)
             raise SettingError(
-                f"got the flow {getattr(kind, '__name__', kind)}; expected one of {', '.join(f.__name__ for f in FLOWS)} "
-                "of zuko.flows; another flow is a prior as it stands"
+                f"got the flow {getattr(kind, '__name__', kind)}; expected one of {known} of zuko.flows: another flow "
+                "is a prior as it stands"
             )
         self.flow = kind(latent, transforms=steps, hidden_features=tuple(hidden), activation=activation)
 

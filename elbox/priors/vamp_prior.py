@@ -27,7 +27,7 @@ class VampPrior(LazyDistribution):
     that the v_k, which are learned, are of order one whatever the unit of the data is; theirs are clamped to [0, 1],
     where the gradient vanishes beyond, ours are free. The v_k start as noise, or as training examples.
 
-    Reference: Tomczak & Welling (2018), *VAE with a VampPrior*, eq. 9.
+    Reference: Tomczak & Welling (2018), *VAE with a VampPrior* (the variational mixture of posteriors).
 
     Arguments:
         posterior: q(z|x), the model's own, with a density at any z.
@@ -84,8 +84,8 @@ class VampPrior(LazyDistribution):
         q = self.posterior(self.pseudo_inputs())
         if isinstance(q, Delta):
             raise IncompatibleError(
-                f"got VampPrior of a {type(self.posterior).__name__} posterior, which has no density to be mixed; use a "
-                "FittedMixture prior"
+                f"got VampPrior of a {type(self.posterior).__name__} posterior, which has no density to be mixed; use "
+                "a FittedMixture prior"
             )
         logits = torch.zeros_like(self.inputs.flatten(1)[:, 0])
         if isinstance(q, Independent) and isinstance(q.base_dist, Normal):

@@ -5,7 +5,7 @@ from elbox.recipes.autoencoders import ae, dae
 from elbox.recipes.base import RECIPES, Recipe, recipe
 from elbox.recipes.bayesian import bayesian_vae, map_vae
 from elbox.recipes.calibrated import sigma_vae
-from elbox.recipes.clustering import vade
+from elbox.recipes.clustering import gmvae, vade
 from elbox.recipes.counts import count_vae, topic_vae
 from elbox.recipes.discrete import gumbel_vae, nvil, rebar, relax, vimco
 from elbox.recipes.disentangled import beta_tcvae, dip_vae, factor_vae
@@ -16,6 +16,7 @@ from elbox.recipes.perceptual import ms_ssim_vae
 from elbox.recipes.priors import flow_prior_vae, vamp_vae
 from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
 from elbox.recipes.regularised import contractive_ae, rae_gp, rae_l2
+from elbox.recipes.topics import logistic_normal_topic_vae
 from elbox.recipes.wasserstein import info_vae, swae, wae_mmd
 
 __all__ = [
@@ -38,11 +39,13 @@ __all__ = [
     "flow_prior_vae",
     "free_bits_vae",
     "gan",
+    "gmvae",
     "gumbel_vae",
     "info_vae",
     "iwae",
     "linear_vae",
     "local_vi",
+    "logistic_normal_topic_vae",
     "map_vae",
     "mcem",
     "miwae",

@@ -33,8 +33,8 @@ def vamp_vae(
 ) -> Recipe:
     r"""A VAE with a VampPrior (Tomczak & Welling, 2018), one level of z, with their networks: 784-300-300-40, gated.
 
-    p(z) = 1/K Σ_k q(z|u_k) with K learned pseudo-inputs. They train by Adam at 0.0005, 100 examples a step, and warm the
-    rate up over 100 of at most 2000 passes.
+    p(z) = 1/K Σ_k q(z|u_k) with K learned pseudo-inputs. They train by Adam at 0.0005, 100 examples a step, and warm
+    the rate up over 100 of at most 2000 passes.
 
     Arguments:
         data: Shape and kind of the data.
@@ -65,7 +65,7 @@ def flow_prior_vae(
     steps: int = 4,
     widths: Sequence[int] = (128, 128),
 ) -> Recipe:
-    r"""A VAE with an autoregressive flow as prior, p(z) = N(f(z); 0, I) |det ∂f/∂z| (Chen et al., 2017, §3.2).
+    r"""A VAE with an autoregressive flow as prior, p(z) = N(f(z); 0, I) |det ∂f/∂z| (Chen et al., 2017).
 
     Their autoregressive flow (AF) prior makes a bound as tight as an inverse autoregressive posterior of the same size
     would, and a decoder that is deeper by the flow. Here f is a masked autoregressive flow (Papamakarios et al., 2017),

@@ -82,9 +82,8 @@ def test_reparameterised_gradient_is_unbiased() -> None:
 
     exact = ((plain(*leaves).log_prob(plane).exp() * f(plane)).sum() * (grid[1] - grid[0]) ** 2,)
     wanted = torch.autograd.grad(exact, leaves)
-    draws, n = [], 40
-    for _ in range(n):
-        draws.append(torch.autograd.grad(f(NormalMixture(*leaves).rsample((5000,))).mean(), leaves))
+    n = 40
+    draws = [torch.autograd.grad(f(NormalMixture(*leaves).rsample((5000,))).mean(), leaves) for _ in range(n)]
     for i, gradient in enumerate(wanted):
         found = torch.stack([d[i] for d in draws])
         error = found.std(0) / math.sqrt(n)
@@ -160,11 +159,11 @@ def test_vamp_prior_starts_at_examples() -> None:
 def test_vamp_prior_refuses_what_it_cannot_mix() -> None:
     x = torch.ones(3, 5)
     code = posteriors.Deterministic(MLP(5, [6], 2), 2)
-    with pytest.raises(IncompatibleError, match="VampPrior of a Deterministic posterior.*use a FittedMixture prior"):
+    with pytest.raises(IncompatibleError, match=r"VampPrior of a Deterministic posterior.*use a FittedMixture prior"):
         vamp(code)()
     q = posteriors.DiagonalNormal(MLP(5, [6], (2, 2)), 2)
     model = VAE(vamp(q), likelihoods.Bernoulli(MLP(2, [], 5)), q)
-    with pytest.raises(IncompatibleError, match="VampPrior with a condition.*use a NormalMixture prior"):
+    with pytest.raises(IncompatibleError, match=r"VampPrior with a condition.*use a NormalMixture prior"):
         model.prior(torch.ones(3, 1))
     assert elbox.evaluate(model, x, samples=50).log_likelihood.mean < 0
 
