@@ -12,7 +12,7 @@ from elbox.errors import (
     ShapeError,
 )
 from elbox.estimators import AnalyticKL, Path, Reparameterized, Score
-from elbox.evaluate import Evaluation, encode, evaluate, fit_prior, log_likelihood
+from elbox.evaluate import Evaluation, assignments, encode, evaluate, fit_prior, log_likelihood
 from elbox.model import VAE
 from elbox.objectives import ELBO, IWAE, Renyi
 from elbox.parts import part
@@ -50,6 +50,7 @@ __all__ = [
     "Terms",
     "Training",
     "as_examples",
+    "assignments",
     "baselines",
     "encode",
     "estimators",

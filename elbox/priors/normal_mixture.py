@@ -26,7 +26,7 @@ STARTS = 5  # of expectation–maximisation, the best of which is taken
 class NormalMixture(LazyDistribution):
     r"""p(z) = Σ_m π_m N(z; μ_m, diag σ_m²) with learned π, μ, σ; means start as draws of N(0, I), scales at 1.
 
-    Its components are clusters: `elbox.evaluate.assignments` gives q(m|x) = E_q(z|x)[p(m|z)], and `elbox evaluate`
+    Its components are clusters: `elbox.assignments` gives q(m|x) = E_q(z|x)[p(m|z)], and `elbox evaluate`
     compares them with labels.
 
     Reference: Tomczak & Welling (2018), *VAE with a VampPrior*, §2 (the mixture-of-Gaussians prior of its experiments);

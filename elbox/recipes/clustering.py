@@ -36,7 +36,7 @@ def vade(
 
     The networks, 784-500-500-2000-10, are trained as an autoencoder first; then the mixture is fitted to the codes, and
     all is trained on the ELBO. The cluster is summed out of p(z), where they bound it by an analytic KL averaged with
-    q(c|x): the same model and a bound at least as tight, with q(c|x) as in `elbox.evaluate.assignments`. On MNIST they
+    q(c|x): the same model and a bound at least as tight, with q(c|x) as in `elbox.assignments`. On MNIST they
     take grey levels as probabilities of black, which in expectation is `--binarise dynamic`. They train by Adam at
     0.002, 100 examples a step, 300 passes.
 
