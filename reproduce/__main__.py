@@ -16,6 +16,8 @@ NAMES = {
     "manifold": "Kingma & Welling (2014), figure 4: the 2-D manifold of MNIST",
     "recipes": "every recipe as it comes, on MNIST or what it is made for: distortion, rate, log p(x), seconds",
     "autoencoders": "Ghosh et al. (2020), table 1 on MNIST: RAE, WAE and VAE, by a classifier-based distance",
+    "clustering": "VaDE or GMVAE on MNIST: clustering accuracy of three seeds, clusters drawn",
+    "posteriors_priors": "posteriors and priors with one network on MNIST and OMNIGLOT: log p(x) and gaps",
 }
 
 if __name__ == "__main__":

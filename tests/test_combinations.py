@@ -43,9 +43,19 @@ FACTORISED = (
     "posteriors.Factorized",
     "posteriors.FromPrior",
     "posteriors.LocalNormal",
+    "posteriors.ProductOfExperts",
+    "posteriors.SpikeSlab",
 )
-MIXTURES = ("priors.NormalMixture", "priors.FittedMixture")
-NO_CLOSED_FORM = (*MIXTURES, "priors.Factorized")
+DETERMINISTIC = ("posteriors.Deterministic", "posteriors.Centre")
+MIXTURES = ("priors.NormalMixture", "priors.FittedMixture", "priors.VampPrior", "priors.Flow")  # that do not factorise
+NO_CLOSED_FORM = (
+    *MIXTURES,
+    "priors.Factorized",
+    "priors.SpikeSlab",
+    "posteriors.NormalMixture",
+    "posteriors.MixtureOfExperts",
+    "posteriors.SpikeSlab",
+)
 PAIRED = (*FACTORISED, "posteriors.BernoulliCode")  # whose log q(z_d|x_n) is known
 CODES = {
     "posteriors.BernoulliCode": "bits",
@@ -111,7 +121,7 @@ def step_or_refusal(c: Combination, which: object) -> None:
 @pytest.mark.parametrize("prior", [*of("priors"), None])
 def test_every_combination(prior: str | None, posterior: str) -> None:
     """Finite loss and gradients, or `IncompatibleError` with a way out; and exactly the refusals that are meant."""
-    if prior is None and posterior != "posteriors.Deterministic":
+    if prior is None and posterior not in DETERMINISTIC:
         with pytest.raises(
             IncompatibleError, match=r"expected a prior such as .*, or prior=None with a Deterministic posterior"
         ):
@@ -140,7 +150,7 @@ def test_every_likelihood(likelihood: str) -> None:
 def faults(c: Combination) -> set[str]:
     """The rules of the documentation that a combination breaks, in one place."""
     prior, posterior, objective, estimator = c.prior, c.posterior, c.objective, within(c.estimator)
-    codes, deterministic = CODES.get(posterior), posterior == "posteriors.Deterministic"
+    codes, deterministic = CODES.get(posterior), posterior in DETERMINISTIC
     penalties, per_dimension = getattr(objective, "penalties", ()), getattr(objective, "per_dimension", False)
     generative, inference = objective.pair
     alone, together = objective.separable, isinstance(estimator, TOGETHER)
@@ -165,7 +175,9 @@ def faults(c: Combination) -> set[str]:
         "a bound to be climbed": isinstance(estimator, MonteCarloEM) and not full_weight,
         "samples to be compared": objective.samples < samples_of(estimator),
         "a rate": isinstance(estimator, AnalyticKL) and not objective.uses_rate,
-        "a rate in closed form": isinstance(estimator, AnalyticKL) and prior in NO_CLOSED_FORM and not deterministic,
+        "a rate in closed form": isinstance(estimator, AnalyticKL)
+        and not {prior, posterior}.isdisjoint(NO_CLOSED_FORM)
+        and not deterministic,
         "sums of distortion and rate": isinstance(estimator, Enumerated)
         and (not objective.uses_rate or objective.sees_samples),
         "a likelihood of each example": c.likelihood == "likelihoods.OptimalGaussian"

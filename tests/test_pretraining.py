@@ -44,10 +44,11 @@ def test_pretraining_trains_the_parts_of_the_model() -> None:
 
 
 def test_two_clusters_are_found_and_reported(tmp_path: Path) -> None:
-    run = elbox.fit(recipe(), DATA, Training(epochs=10, batch_size=20, seed=0), out=tmp_path / "run")
+    run = elbox.fit(recipe(), DATA, Training(epochs=20, batch_size=20, seed=0), out=tmp_path / "run")
     found = elbox.assignments(run.model, DATA.examples("train")).argmax(1)
     sides = DATA.examples("train").mean(1) > 0
-    assert float((found == sides.long()).float().mean()) in (0.0, 1.0)
+    same = float((found == sides.long()).float().mean())
+    assert max(same, 1 - same) > 0.95
     evaluation = run.evaluate(samples=5)
     assert sum(evaluation.cluster_sizes) == evaluation.n
     assert evaluation.cluster_accuracy is None  # no labels

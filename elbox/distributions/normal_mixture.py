@@ -58,6 +58,13 @@ class NormalMixture(MixtureSameFamily):
         to = (*shape, *self.loc.shape[-2:])
         return NormalMixture(self.logits.expand(to[:-1]), self.loc.expand(to), self.scale.expand(to))
 
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """Σ_m π_m (diag σ_m² + μ_m μ_mᵀ) − μ μᵀ, [..., D, D]."""
+        weight, apart = self.logits.exp()[..., None], self.loc - self.mean[..., None, :]
+        within = torch.diag_embed((weight * self.scale.square()).sum(-2))
+        return within + (weight * apart).mT @ apart
+
     def log_joint(self, z: Tensor) -> Tensor:
         """log π_m + log N(z; μ_m, diag σ_m²), [..., M] for z [..., D]."""
         if self.batch_shape or z.device.type == "mps":  # one mixture for each example; mps has no double precision
