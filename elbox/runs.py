@@ -270,6 +270,8 @@ def _train(
 ) -> Run:
     if not (resuming and folder is not None and checkpoint.Checkpoints(folder / "checkpoints").paths()):
         _begin(recipe, data, training, info, folder, observer, resuming=resuming)
+    elif hasattr(recipe.model.prior, "remember"):  # data that it needs and no checkpoint holds
+        recipe.model.prior.remember(data.stored("train", FITTED), training.seed)
     step, world = Step(recipe.model, recipe.objective, recipe.estimator, data.prepare), join(training)
     valid, bound = data.stored("valid"), recipe.objective.bound()
     own = world.share(valid)

@@ -126,13 +126,13 @@ def main(arguments: list[str]) -> None:
         "data", "posterior", "prior", "log p(x)", "gain", "spread over seeds", "ELBO", "log p(x) − ELBO",
         "active units", "training",
     ]  # fmt: skip
+    net = "-".join(map(str, [*options.hidden, options.latent]))
     text = (
-        f"{options.protocol or 'dynamic'} binarisation; "
-        f"784-{'-'.join(map(str, options.hidden))}-{options.latent}, SiLU, "
-        f"ELBO with the rate warmed up over a tenth of {options.passes} passes, plain reparameterised gradient, Adam "
-        f"{options.lr} (cosine), batch 100, seeds {', '.join(map(str, options.seeds))}, {options.components} components of "
-        f"MoG and Vamp; first {options.test} test images, {options.samples} samples; ± is one standard error over "
-        "images, the gain is against the first row of the same data (images are the same in all rows)."
+        f"{options.protocol or 'dynamic'} binarisation; 784-{net}, SiLU, ELBO with the rate warmed up over a tenth of "
+        f"{options.passes} passes, plain reparameterised gradient, Adam {options.lr} (cosine), batch 100, seeds "
+        f"{', '.join(map(str, options.seeds))}, {options.components} components of MoG and Vamp; first {options.test} "
+        f"test images, {options.samples} samples; ± is one standard error over images, the gain is against the first "
+        "row of the same data (images are the same in all rows)."
         + (f" Not there: {', '.join(missing)}." if missing else "")
         + "\n\n"
         + table(head, rows)

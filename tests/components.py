@@ -59,6 +59,15 @@ def experts() -> list[posteriors.DiagonalNormal]:
     return [posteriors.DiagonalNormal(view, LATENT) for view in views]
 
 
+def remembering() -> priors.ExemplarPrior:
+    """An exemplar prior that has seen its exemplars."""
+    prior = priors.ExemplarPrior(
+        posteriors.DiagonalNormal(encoder(2, LATENT), LATENT), LATENT, (FEATURES,), examples=4, components=3
+    )
+    prior.remember(torch.arange(4.0 * FEATURES).reshape(4, FEATURES).sin())
+    return prior
+
+
 def decoder(*outputs: int) -> MLP:
     return MLP(LATENT, [6], outputs, nn.Tanh)
 
@@ -312,6 +321,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "priors.VampPrior": lambda: priors.VampPrior(
         posteriors.DiagonalNormal(encoder(2, LATENT), LATENT), (FEATURES,), components=3
     ),
+    "priors.ExemplarPrior": remembering,
     "priors.Flow": lambda: priors.Flow(LATENT, steps=2, hidden=(6,)),
     "priors.LogisticNormal": lambda: priors.LogisticNormal(LATENT, concentration=0.5),
     "priors.SpikeSlab": lambda: priors.SpikeSlab(LATENT, share=0.3, spike=0.2),
@@ -328,6 +338,7 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "nn.Proportions": lambda: Proportions(MLP(FEATURES, [6], (2, 3), nn.Tanh)),
     "nn.GatedMLP": lambda: GatedMLP(FEATURES, [6, 4], (2, 3), offset=0.5, scale=2.0),
     "recipes.vamp_vae": lambda: recipes.vamp_vae(BINARY, latent=LATENT, components=3, hidden=(6,)),
+    "recipes.exemplar_vae": lambda: recipes.exemplar_vae(BINARY, latent=LATENT, components=3, hidden=(6,)),
     "recipes.flow_prior_vae": lambda: recipes.flow_prior_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, widths=(6,)),
     "recipes.gmvae": lambda: recipes.gmvae(BINARY, latent=LATENT, components=3, hidden=(6,)),
     "recipes.logistic_normal_topic_vae": lambda: recipes.logistic_normal_topic_vae(COUNT, latent=LATENT, hidden=(6,)),

@@ -47,7 +47,13 @@ FACTORISED = (
     "posteriors.SpikeSlab",
 )
 DETERMINISTIC = ("posteriors.Deterministic", "posteriors.Centre")
-MIXTURES = ("priors.NormalMixture", "priors.FittedMixture", "priors.VampPrior", "priors.Flow")  # that do not factorise
+MIXTURES = (
+    "priors.NormalMixture",
+    "priors.FittedMixture",
+    "priors.VampPrior",
+    "priors.ExemplarPrior",
+    "priors.Flow",
+)  # that do not factorise
 NO_CLOSED_FORM = (
     *MIXTURES,
     "priors.Factorized",

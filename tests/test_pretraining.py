@@ -12,7 +12,7 @@ import torch
 import elbox
 from elbox import Recipe, Training
 from elbox.errors import DataError
-from elbox.recipes import vade, vamp_vae
+from elbox.recipes import exemplar_vae, vade, vamp_vae
 
 DATA = elbox.from_array(
     torch.cat(
@@ -97,3 +97,21 @@ def test_pseudo_inputs_start_at_training_examples() -> None:
     run = elbox.fit(made, DATA, Training(epochs=1, lr=1e-6))
     apart = run.model.prior.pseudo_inputs().detach()[:, None] - DATA.examples("train")
     assert float(apart.abs().amax(-1).min(1).values.max()) < 1e-3
+
+
+def test_exemplars_come_back_in_a_run_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit; and the saved model has the density of the one in memory, without the exemplars."""
+    from elbox import runs
+
+    made = exemplar_vae(DATA.spec, latent=2, components=10, hidden=(8,))
+    training = Training(epochs=4, batch_size=20, seed=0)
+    whole, train = elbox.fit(made, DATA, training), runs.train
+    monkeypatch.setattr(runs, "train", lambda *args, **kwargs: train(*args, **kwargs, stop_after=9))
+    with pytest.raises(elbox.Interrupted):
+        elbox.fit(made, DATA, training, out=tmp_path / "run")
+    monkeypatch.undo()
+    resumed = elbox.resume(tmp_path / "run", data=DATA)
+    assert torch.equal(weights(resumed), weights(whole))
+    loaded, z = elbox.load_run(tmp_path / "run"), torch.randn(5, 2)
+    torch.testing.assert_close(loaded.model.prior().log_prob(z), whole.model.prior().log_prob(z))
+    assert len(loaded.model.prior.exemplars) == 0

@@ -5,6 +5,7 @@ Any `zuko.lazy.LazyDistribution` (a flow, a mixture) is a prior as it stands.
 
 from elbox.priors.bernoulli_prior import BernoulliPrior
 from elbox.priors.categorical_prior import CategoricalPrior
+from elbox.priors.exemplar_prior import ExemplarPrior
 from elbox.priors.factorized import Factorized
 from elbox.priors.fitted_mixture import FittedMixture
 from elbox.priors.flow import Flow
@@ -18,6 +19,7 @@ from elbox.priors.vamp_prior import VampPrior
 __all__ = [
     "BernoulliPrior",
     "CategoricalPrior",
+    "ExemplarPrior",
     "Factorized",
     "FittedMixture",
     "Flow",

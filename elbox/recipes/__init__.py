@@ -13,7 +13,7 @@ from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full
 from elbox.recipes.importance import ciwae, iwae, miwae, piwae, renyi_vae, tvo
 from elbox.recipes.inference import local_vi, mcem, reweighted_wake_sleep, wake_sleep
 from elbox.recipes.perceptual import ms_ssim_vae
-from elbox.recipes.priors import flow_prior_vae, vamp_vae
+from elbox.recipes.priors import exemplar_vae, flow_prior_vae, vamp_vae
 from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
 from elbox.recipes.regularised import contractive_ae, rae_gp, rae_l2
 from elbox.recipes.topics import logistic_normal_topic_vae
@@ -35,6 +35,7 @@ __all__ = [
     "cyclical_vae",
     "dae",
     "dip_vae",
+    "exemplar_vae",
     "factor_vae",
     "flow_prior_vae",
     "free_bits_vae",

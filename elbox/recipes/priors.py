@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["flow_prior_vae", "vamp_vae"]
+__all__ = ["exemplar_vae", "flow_prior_vae", "vamp_vae"]
 
 from collections.abc import Sequence
 
@@ -14,10 +14,12 @@ from elbox.model import VAE
 from elbox.nn import GatedMLP
 from elbox.objectives import ELBO
 from elbox.posteriors import DiagonalNormal
-from elbox.priors import Flow, VampPrior
+from elbox.priors import ExemplarPrior, Flow, VampPrior
 from elbox.recipes.base import Recipe, default_likelihood, recipe
 from elbox.schedules import Linear
 from elbox.spec import DataSpec
+
+MOST_EXEMPLARS = 10_000  # of an exemplar VAE, unless it is told otherwise
 
 
 @recipe
@@ -52,6 +54,41 @@ def vamp_vae(
     """
     posterior, decoder = _gated(data, latent, hidden, likelihood)
     prior = VampPrior(posterior, data.event_shape, components, data.offset, data.scale, from_data=from_data)
+    return Recipe(VAE(prior, decoder, posterior), ELBO(beta=Linear(over=warmup) if warmup else 1.0), Path())
+
+
+@recipe
+def exemplar_vae(
+    data: DataSpec,
+    latent: int = 40,
+    components: int = 500,
+    examples: int | None = None,
+    hidden: Sequence[int] = (300, 300),
+    likelihood: type[Likelihood] | None = None,
+    warmup: float = 0.1,
+) -> Recipe:
+    r"""An exemplar VAE (Norouzi, Fleet & Norouzi, 2020): z near the code of a training example, networks as `vamp_vae`.
+
+    Theirs takes all training examples as exemplars, half of them in a step, or those nearest to z; see `ExemplarPrior`
+    for what is done here. Held-out bounds cost a distance to each exemplar for each sample.
+
+    Arguments:
+        data: Shape and kind of the data, with its number of examples.
+        latent: Dimension of z.
+        components: Exemplars in a step.
+        examples: Number of exemplars; None for all training examples, 10 000 at most.
+        hidden: Widths of the encoder's hidden layers, gated; the decoder mirrors them.
+        likelihood: Class of the likelihood; None takes the default for the kind of data.
+        warmup: Fraction of the run over which the rate's weight rises from 0 to 1; 0 for none.
+
+    Example:
+        >>> import elbox
+        >>> elbox.recipes.exemplar_vae(elbox.DataSpec((5,), "binary"), examples=20).model.sample(3).shape
+        torch.Size([3, 5])
+    """
+    posterior, decoder = _gated(data, latent, hidden, likelihood)
+    number = min(data.examples, MOST_EXEMPLARS) if examples is None else examples
+    prior = ExemplarPrior(posterior, latent, data.event_shape, number, components)
     return Recipe(VAE(prior, decoder, posterior), ELBO(beta=Linear(over=warmup) if warmup else 1.0), Path())
 
 

@@ -180,3 +180,44 @@ def test_mixture_starts_at_the_clusters_of_codes() -> None:
     torch.testing.assert_close(prior().logits.exp()[order], torch.tensor([0.5, 0.3, 0.2]), atol=0.01, rtol=0)
     with pytest.raises(DataError, match="got 2 codes for a mixture of 3"):
         prior.check(2)
+
+
+def exemplar(examples: int = 4, components: int = 2) -> priors.ExemplarPrior:
+    torch.manual_seed(0)
+    q = posteriors.DiagonalNormal(MLP(5, [6], (2, 2), torch.nn.Tanh), 2)
+    prior = priors.ExemplarPrior(q, 2, (5,), examples, components)
+    prior.remember(torch.randn(examples, 5, generator=torch.Generator().manual_seed(1)))
+    return prior
+
+
+def test_exemplar_prior_is_a_mixture_built_by_hand() -> None:
+    prior, z = exemplar().eval(), torch.randn(7, 3, 2)
+    means = prior.posterior(prior.exemplars).mean
+    by_hand = Independent(Normal(means, torch.ones(2)), 1).log_prob(z[..., None, :]).logsumexp(-1) - math.log(4)
+    torch.testing.assert_close(prior().log_prob(z), by_hand)
+    prior.train()
+    assert prior().loc.requires_grad
+    with torch.no_grad():
+        prior.posterior.net.net[-1].weight.mul_(2.0)
+    assert not torch.equal(prior.eval()().loc, means)  # of the weights as they are now
+    with pytest.raises(DataError, match="got 3 examples for 4 exemplars"):
+        prior.remember(torch.zeros(3, 5))
+
+
+def test_exemplars_of_a_step_average_to_all_of_them() -> None:
+    """E[p_M(z)] = p(z), and so E[log p_M(z)] ≤ log p(z)."""
+    prior, z, n = exemplar(), torch.randn(5, 2), 4000
+    with torch.no_grad():
+        drawn = torch.stack([prior().log_prob(z) for _ in range(n)])
+        exact = prior.eval()().log_prob(z)
+    p, error = drawn.exp().mean(0), drawn.exp().std(0) / math.sqrt(n)
+    assert ((p - exact.exp()).abs() < 4 * error).all()
+    assert (drawn.mean(0) < exact).all()
+
+
+def test_exemplar_prior_is_saved_without_its_exemplars() -> None:
+    prior, z = exemplar().eval(), torch.randn(7, 2)
+    assert "exemplars" not in prior.state_dict()
+    other = priors.ExemplarPrior(posteriors.DiagonalNormal(MLP(5, [6], (2, 2), torch.nn.Tanh), 2), 2, (5,), 4, 2)
+    other.load_state_dict(prior.state_dict())
+    torch.testing.assert_close(other.eval()().log_prob(z), prior().log_prob(z))
