@@ -37,7 +37,7 @@ from elbox.evaluate.result import ACTIVE
 from elbox.evaluate.scope import Examples
 from elbox.likelihoods.base import Likelihood
 from elbox.model import VAE
-from elbox.priors import FittedMixture
+from elbox.priors import ExemplarPrior, FittedMixture
 from elbox.recipes import Recipe
 from elbox.spec import DataSpec
 from elbox.train import Training, TrainResult, checkpoint, train
@@ -270,7 +270,7 @@ def _train(
 ) -> Run:
     if not (resuming and folder is not None and checkpoint.Checkpoints(folder / "checkpoints").paths()):
         _begin(recipe, data, training, info, folder, observer, resuming=resuming)
-    elif hasattr(recipe.model.prior, "remember"):  # data that it needs and no checkpoint holds
+    elif isinstance(recipe.model.prior, ExemplarPrior):  # of data that it needs, and that no checkpoint holds
         recipe.model.prior.remember(data.stored("train", FITTED), training.seed)
     step, world = Step(recipe.model, recipe.objective, recipe.estimator, data.prepare), join(training)
     valid, bound = data.stored("valid"), recipe.objective.bound()

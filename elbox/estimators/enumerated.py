@@ -55,7 +55,8 @@ class Enumerated(Estimator):
 
     @property
     def draw(self) -> draws.DrawFunction:
-        encoded, codes = Encoded("Enumerated"), []
+        encoded = Encoded("Enumerated")
+        codes: list[Tensor] = []
 
         def every(posterior: nn.Module, context: Any, samples: int) -> draws.Draw:
             if codes and isinstance(context, tuple) and context[-1] is codes[-1]:  # a group below the codes

@@ -74,7 +74,8 @@ class GMVAE(VAE):
         p = _mixture(self.prior(), self.prior, "prior")
         y, log_qy, qy = draw(self.of_cluster, x, samples)
         _check_alike(y.shape[-1], p)
-        z, log_qz, qz = (t[0] if isinstance(t, Tensor) else t for t in draw(self.within, (x, y), 1))
+        once = draw(self.within, (x, y), 1)  # for each y, which has the samples already
+        z, log_qz, qz = once.z[0], once.log_qz[0], once.posterior
         px, py, pz = self.likelihood(z), OneHots(p.logits, len(p.logits)), _component(p, y)
         if x.shape[1:] != px.event_shape:
             raise ShapeError(

@@ -25,9 +25,9 @@ class ExemplarPrior(LazyDistribution):
     r"""p(z) = 1/N Σ_n N(z; μ(x_n), s² I): a normal of one learned width s around the posterior mean of each exemplar.
 
     In training each step encodes M of the N exemplars, drawn anew, and takes their mixture p_M for p: as E[p_M] = p,
-    the bound is on average below that with p (Jensen). The paper leaves each example out of its own prior, by its number;
-    here it is among the M drawn with probability M/N only: keep M/N small. In evaluation the density is that of all N
-    means, which are computed when the model enters evaluation mode and are saved with it; the exemplars are not.
+    the bound is on average below that with p (Jensen). The paper leaves each example out of its own prior, by its
+    number; here it is among the M drawn with probability M/N only: keep M/N small. In evaluation the density is that of
+    all N means, which are computed when the model enters evaluation mode and are saved with it; the exemplars are not.
 
     The paper can also restrict the M to those nearest to z. As an example is nearest to itself, that needs the exact
     leaving out, and is not done here.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["SpikeSlab"]
 
+import math
 from typing import Any
 
 import torch
@@ -52,9 +53,9 @@ class SpikeSlab(LazyDistribution):
         check_number("spike", spike, positive=True)
         if not 0 < share < 1:
             raise SettingError(f"got share={share}; expected a share of large numbers between 0 and 1")
-        values = {"logits": torch.logit(torch.tensor(share)), "zero": 0.0, "one": 1.0, "spike": spike}
+        values = {"logits": math.log(share / (1 - share)), "zero": 0.0, "one": 1.0, "spike": spike}
         for name, value in values.items():
-            self.register_buffer(name, torch.full((latent,), float(value)), persistent=False)
+            self.register_buffer(name, torch.full((latent,), value), persistent=False)
 
     def forward(self, c: Any = None) -> Distribution:
         one = SpikeSlabDistribution(self.logits, self.zero, self.one, self.spike)
