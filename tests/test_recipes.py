@@ -72,7 +72,11 @@ OTHER: dict[str, Any] = {
     "seed": 7,
 }
 
-OTHER_OF = {("beta_tcvae", "beta"): 3.0, ("info_vae", "scale"): 50.0}  # where the value above is not allowed
+OTHER_OF = {
+    ("flow_prior_vae", "steps"): 3,
+    ("beta_tcvae", "beta"): 3.0,
+    ("info_vae", "scale"): 50.0,
+}  # where the value above is not allowed
 OF_MEANS = ("gan", "vae_gan", "ms_ssim_vae", "contractive_ae")  # whose means are judged: the likelihood is a plain one
 
 
