@@ -221,3 +221,18 @@ def test_exemplar_prior_is_saved_without_its_exemplars() -> None:
     other = priors.ExemplarPrior(posteriors.DiagonalNormal(MLP(5, [6], (2, 2), torch.nn.Tanh), 2), 2, (5,), 4, 2)
     other.load_state_dict(prior.state_dict())
     torch.testing.assert_close(other.eval()().log_prob(z), prior().log_prob(z))
+
+
+@pytest.mark.parametrize(
+    ("objective", "estimator"),
+    [(elbox.objectives.PIWAE(2, 2), elbox.Reparameterized()), (elbox.ELBO(), elbox.estimators.WakeSleep())],
+    ids=["PIWAE", "WakeSleep"],
+)
+def test_a_posterior_inside_the_prior_is_no_player_of_its_own(
+    objective: elbox.objectives.Objective, estimator: elbox.estimators.Estimator
+) -> None:
+    model = elbox.recipes.vamp_vae(DataSpec((5,), "binary"), latent=2, components=3, hidden=(6,)).model
+    with pytest.raises(IncompatibleError, match=r"VampPrior holds the posterior; use a StandardNormal prior, or Rep"):
+        estimator(model, torch.ones(3, 5), objective)
+    plain = VAE(priors.StandardNormal(2), model.likelihood, model.posterior)
+    assert estimator(plain, torch.ones(3, 5), objective).loss.isfinite()
