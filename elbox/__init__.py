@@ -12,7 +12,7 @@ from elbox.errors import (
     ShapeError,
 )
 from elbox.estimators import AnalyticKL, Path, Reparameterized, Score
-from elbox.evaluate import Evaluation, encode, evaluate, fit_prior, log_likelihood
+from elbox.evaluate import Evaluation, assignments, encode, evaluate, fit_prior, log_likelihood
 from elbox.model import VAE
 from elbox.objectives import ELBO, IWAE, Renyi
 from elbox.parts import part
@@ -25,16 +25,15 @@ from elbox.train import Training
 __version__ = "0.1.0"
 
 __all__ = [
-    "ELBO",
-    "IWAE",
-    "VAE",
     "AnalyticKL",
     "Data",
     "DataError",
     "DataSpec",
+    "ELBO",
     "ElboxError",
     "Evaluation",
     "Group",
+    "IWAE",
     "IncompatibleError",
     "Interrupted",
     "NonFiniteError",
@@ -49,7 +48,9 @@ __all__ = [
     "ShapeError",
     "Terms",
     "Training",
+    "VAE",
     "as_examples",
+    "assignments",
     "baselines",
     "encode",
     "estimators",

@@ -28,7 +28,7 @@ import torch
 from elbox import data as data_package
 from elbox.data import Data
 from elbox.errors import ElboxError, IncompatibleError, RunError
-from elbox.evaluate import Evaluation, MeanSE, held_out, refit
+from elbox.evaluate import Evaluation, MeanSE, begin, clustered, held_out, refit
 from elbox.evaluate import evaluate as evaluate_model
 from elbox.evaluate.bounds import bounds
 from elbox.evaluate.chunks import MEMORY
@@ -37,7 +37,7 @@ from elbox.evaluate.result import ACTIVE
 from elbox.evaluate.scope import Examples
 from elbox.likelihoods.base import Likelihood
 from elbox.model import VAE
-from elbox.priors import FittedMixture
+from elbox.priors import ExemplarPrior, FittedMixture
 from elbox.recipes import Recipe
 from elbox.spec import DataSpec
 from elbox.train import Training, TrainResult, checkpoint, train
@@ -127,7 +127,9 @@ class Run:
             >>> run.evaluate(samples=10).n
             180
         """
-        result = _evaluate(self.model, self.data.stored(split), samples=samples, seed=seed, **options)
+        x, y = self.data.stored(split), getattr(self.data, split).y
+        result = _evaluate(self.model, x, samples=samples, seed=seed, **options)
+        result = clustered(result, self.model, x, y, c=options.get("c"), seed=seed)
         folder, record = self.folder, {"split": split, "protocol": self.protocol, **result.to_json()}
         if folder:
             join(Training()).on_first(lambda: checkpoint.write_json(folder / "evaluation.json", record))
@@ -266,6 +268,10 @@ def _train(
     *,
     resuming: bool,
 ) -> Run:
+    if not (resuming and folder is not None and checkpoint.Checkpoints(folder / "checkpoints").paths()):
+        _begin(recipe, data, training, info, folder, observer, resuming=resuming)
+    elif isinstance(recipe.model.prior, ExemplarPrior):  # of data that it needs, and that no checkpoint holds
+        recipe.model.prior.remember(data.stored("train", FITTED), training.seed)
     step, world = Step(recipe.model, recipe.objective, recipe.estimator, data.prepare), join(training)
     valid, bound = data.stored("valid"), recipe.objective.bound()
     own = world.share(valid)
@@ -289,9 +295,40 @@ def _train(
     if folder is not None:
         world.on_first(lambda: _write_end(folder, info, recipe.model))
     if result.interrupted:
-        where = f"; go on with: elbox resume {folder}" if folder else ""
-        raise Interrupted(f"stopped after step {result.steps}{where}")
+        raise _interrupted(result, folder)
     return Run(recipe, info, result.history, folder, data)
+
+
+def _begin(
+    recipe: Recipe,
+    data: Data,
+    training: Training,
+    info: dict[str, Any],
+    folder: Path | None,
+    observer: Any,
+    *,
+    resuming: bool,
+) -> None:
+    """Pretrain, and let the prior start from the data, where the recipe says so."""
+    first, aside = recipe.pretraining, None if folder is None else folder / "pretraining"
+    if first is not None:
+        passes = max(1, round(recipe.share * training.passes(len(data.train.x))))
+        step = Step(first.model, first.objective, first.estimator, data.prepare)
+        settings = replace(training, epochs=passes, patience=None)
+        result = train(step, data.train.x, settings, folder=aside, observer=observer, resume=resuming and bool(aside))
+        if result.interrupted:
+            info |= {"status": "interrupted"}
+            if folder is not None:
+                join(training).on_first(lambda: checkpoint.write_json(folder / "run.json", info))
+            raise _interrupted(result, folder)
+        like = next(first.model.parameters())
+        recipe.model.to(like.device, like.dtype)
+    begin(recipe.model, data.stored("train", FITTED), seed=training.seed)
+
+
+def _interrupted(result: TrainResult, folder: Path | None) -> Interrupted:
+    where = f"; go on with: elbox resume {folder}" if folder else ""
+    return Interrupted(f"stopped after step {result.steps}{where}")
 
 
 def _write_beginning(folder: Path, info: dict[str, Any], data: Data) -> None:
@@ -363,11 +400,14 @@ def _check_fit(recipe: Recipe, data: Data) -> None:
             f"got a {type(likelihood).__name__} of {levels} levels for data of {spec.levels}; make the recipe with the "
             "data's own spec: recipe(data.spec)"
         )
-    if isinstance(recipe.model.prior, FittedMixture):
-        recipe.model.prior.check(len(data.train.x))
+    enough = getattr(recipe.model.prior, "check", None)
+    if enough is not None:
+        enough(len(data.train.x))
     with torch.random.fork_rng():
-        tried = copy.deepcopy(recipe)  # its parts may remember what they are shown
-        tried.estimator(tried.model, data.examples("train", 2), tried.objective)
+        for stage in (recipe, recipe.pretraining):
+            tried = copy.deepcopy(stage)  # its parts may remember what they are shown
+            if tried is not None:
+                tried.estimator(tried.model, data.examples("train", 2), tried.objective)
 
 
 def _recipe(info: dict[str, Any], allow: tuple[type, ...]) -> Recipe:

@@ -32,11 +32,14 @@ from elbox.nn import (
     Angles,
     Bayesian,
     BayesianLinear,
+    Columns,
     ConvDecoder,
     ConvEncoder,
+    GatedMLP,
     Layer,
     LogCounts,
     LogTotal,
+    Proportions,
     Standardize,
     Transposed,
 )
@@ -51,13 +54,34 @@ def encoder(*outputs: int) -> MLP:
     return MLP(FEATURES, [6], outputs, nn.Tanh)
 
 
+def experts() -> list[posteriors.DiagonalNormal]:
+    """Encoders of two views that lie side by side."""
+    views = (Columns(MLP(2, [6], (2, LATENT), nn.Tanh), 0, 2), Columns(MLP(3, [6], (2, LATENT), nn.Tanh), 2, 5))
+    return [posteriors.DiagonalNormal(view, LATENT) for view in views]
+
+
+def remembering() -> priors.ExemplarPrior:
+    """An exemplar prior that has seen its exemplars."""
+    prior = priors.ExemplarPrior(
+        posteriors.DiagonalNormal(encoder(2, LATENT), LATENT), LATENT, (FEATURES,), examples=4, components=3
+    )
+    prior.remember(torch.arange(4.0 * FEATURES).reshape(4, FEATURES).sin())
+    return prior
+
+
 def decoder(*outputs: int) -> MLP:
     return MLP(LATENT, [6], outputs, nn.Tanh)
 
 
 COUNT = DataSpec(IMAGE, "count", offset=0.5, scale=1.0, examples=50)
 
-SPECS = {"linear_vae": REAL, "sigma_vae": REAL, "count_vae": COUNT, "topic_vae": COUNT}  # of recipes; the rest: BINARY
+SPECS = {
+    "linear_vae": REAL,
+    "sigma_vae": REAL,
+    "count_vae": COUNT,
+    "topic_vae": COUNT,
+    "logistic_normal_topic_vae": COUNT,
+}  # of recipes; the rest: BINARY
 
 
 def small(name: str, spec: DataSpec | None = None, **settings: Any) -> recipes.Recipe:
@@ -337,6 +361,31 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.realnvp_vae": lambda: recipes.realnvp_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),
     "recipes.glow_vae": lambda: recipes.glow_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),
     "recipes.spline_vae": lambda: recipes.spline_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, conditioner=(4,)),
+    "priors.VampPrior": lambda: priors.VampPrior(
+        posteriors.DiagonalNormal(encoder(2, LATENT), LATENT), (FEATURES,), components=3
+    ),
+    "priors.ExemplarPrior": remembering,
+    "priors.Flow": lambda: priors.Flow(LATENT, steps=2, hidden=(6,)),
+    "priors.LogisticNormal": lambda: priors.LogisticNormal(LATENT, concentration=0.5),
+    "priors.SpikeSlab": lambda: priors.SpikeSlab(LATENT, share=0.3, spike=0.2),
+    "posteriors.SpikeSlab": lambda: posteriors.SpikeSlab(encoder(3, LATENT), LATENT, spike=0.2),
+    "posteriors.NormalMixture": lambda: posteriors.NormalMixture(encoder(3, 1 + 2 * LATENT), LATENT, components=3),
+    "posteriors.ProductOfExperts": lambda: posteriors.ProductOfExperts(experts()),
+    "posteriors.MixtureOfExperts": lambda: posteriors.MixtureOfExperts(experts()),
+    "posteriors.Centre": lambda: posteriors.Centre(posteriors.DiagonalNormal(encoder(2, LATENT), LATENT)),
+    "distributions.NormalMixture": lambda: distributions.NormalMixture(
+        torch.zeros(3), torch.arange(6.0).reshape(3, 2), torch.ones(2)
+    ),
+    "distributions.SpikeSlab": lambda: distributions.SpikeSlab(*torch.tensor([[0.5], [1.0], [2.0], [0.1]])),
+    "nn.Columns": lambda: Columns(MLP(2, [6], (2, 3), nn.Tanh), 1, 3),
+    "nn.Proportions": lambda: Proportions(MLP(FEATURES, [6], (2, 3), nn.Tanh)),
+    "nn.GatedMLP": lambda: GatedMLP(FEATURES, [6, 4], (2, 3), offset=0.5, scale=2.0),
+    "recipes.vamp_vae": lambda: recipes.vamp_vae(BINARY, latent=LATENT, components=3, hidden=(6,)),
+    "recipes.exemplar_vae": lambda: recipes.exemplar_vae(BINARY, latent=LATENT, components=3, hidden=(6,)),
+    "recipes.flow_prior_vae": lambda: recipes.flow_prior_vae(BINARY, latent=LATENT, hidden=(6,), steps=2, widths=(6,)),
+    "recipes.gmvae": lambda: recipes.gmvae(BINARY, latent=LATENT, components=3, hidden=(6,)),
+    "recipes.logistic_normal_topic_vae": lambda: recipes.logistic_normal_topic_vae(COUNT, latent=LATENT, hidden=(6,)),
+    "recipes.vade": lambda: recipes.vade(BINARY, latent=LATENT, components=3, hidden=(6,)),
 }
 
 

@@ -43,9 +43,26 @@ FACTORISED = (
     "posteriors.Factorized",
     "posteriors.FromPrior",
     "posteriors.LocalNormal",
+    "posteriors.ProductOfExperts",
+    "posteriors.SpikeSlab",
 )
-MIXTURES = ("priors.NormalMixture", "priors.FittedMixture")
-NO_CLOSED_FORM = (*MIXTURES, "priors.Factorized", "posteriors.Flow")
+DETERMINISTIC = ("posteriors.Deterministic", "posteriors.Centre")
+MIXTURES = (
+    "priors.NormalMixture",
+    "priors.FittedMixture",
+    "priors.VampPrior",
+    "priors.ExemplarPrior",
+    "priors.Flow",
+)  # that do not factorise
+NO_CLOSED_FORM = (
+    *MIXTURES,
+    "priors.Factorized",
+    "priors.SpikeSlab",
+    "posteriors.Flow",
+    "posteriors.NormalMixture",
+    "posteriors.MixtureOfExperts",
+    "posteriors.SpikeSlab",
+)
 PAIRED = (*FACTORISED, "posteriors.BernoulliCode")  # whose log q(z_d|x_n) is known
 CODES = {
     "posteriors.BernoulliCode": "bits",
@@ -111,7 +128,7 @@ def step_or_refusal(c: Combination, which: object) -> None:
 @pytest.mark.parametrize("prior", [*of("priors"), None])
 def test_every_combination(prior: str | None, posterior: str) -> None:
     """Finite loss and gradients, or `IncompatibleError` with a way out; and exactly the refusals that are meant."""
-    if prior is None and posterior != "posteriors.Deterministic":
+    if prior is None and posterior not in DETERMINISTIC:
         with pytest.raises(
             IncompatibleError, match=r"expected a prior such as .*, or prior=None with a Deterministic posterior"
         ):
@@ -140,7 +157,7 @@ def test_every_likelihood(likelihood: str) -> None:
 def faults(c: Combination) -> set[str]:
     """The rules of the documentation that a combination breaks, in one place."""
     prior, posterior, objective, estimator = c.prior, c.posterior, c.objective, within(c.estimator)
-    codes, deterministic = CODES.get(posterior), posterior == "posteriors.Deterministic"
+    codes, deterministic = CODES.get(posterior), posterior in DETERMINISTIC
     penalties, per_dimension = getattr(objective, "penalties", ()), getattr(objective, "per_dimension", False)
     generative, inference = objective.pair
     alone, together = objective.separable, isinstance(estimator, TOGETHER)

@@ -68,11 +68,16 @@ OTHER: dict[str, Any] = {
     "conditioner": (5, 4),
     "columns": 3,
     "rank": 3,
+    "pretraining": 0.5,
+    "from_data": True,
+    "widths": (5,),
+    "concentration": 0.5,
     "seed": 7,
 }
 
 OTHER_OF = {
     ("sylvester_vae", "steps"): 3,
+    ("flow_prior_vae", "steps"): 3,
     ("beta_tcvae", "beta"): 3.0,
     ("info_vae", "scale"): 50.0,
 }  # where the value above is not allowed

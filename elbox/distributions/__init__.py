@@ -17,11 +17,13 @@ from elbox.distributions.multinomial import Multinomial
 from elbox.distributions.multivariate_normal import MultivariateNormal
 from elbox.distributions.negative_binomial import NegativeBinomial, ZeroInflatedNegativeBinomial
 from elbox.distributions.normal import diagonal_normal, soft_clip
+from elbox.distributions.normal_mixture import NormalMixture
 from elbox.distributions.one_hots import OneHots
 from elbox.distributions.poisson import Poisson
 from elbox.distributions.pushforward import Pushforward
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.rgb_logistic_mixture import RGBLogisticMixture
+from elbox.distributions.spike_slab import SpikeSlab
 from elbox.distributions.student import MultivariateStudentT
 from elbox.distributions.student_t import StudentT
 from elbox.distributions.von_mises import VonMises
@@ -41,11 +43,13 @@ __all__ = [
     "MultivariateNormal",
     "MultivariateStudentT",
     "NegativeBinomial",
+    "NormalMixture",
     "OneHots",
     "Poisson",
     "Pushforward",
     "RGBLogisticMixture",
     "Rayleigh",
+    "SpikeSlab",
     "StudentT",
     "Triangular",
     "Uniform",

@@ -28,6 +28,7 @@ from torch.distributions import (
 )
 
 from elbox.distributions.logistic import Logistic
+from elbox.distributions.spike_slab import SpikeSlab
 from elbox.distributions.student import MultivariateStudentT
 from elbox.distributions.weibull import Weibull
 from elbox.errors import IncompatibleError
@@ -38,6 +39,7 @@ INFINITE: dict[type[Distribution], tuple[type[Distribution], ...]] = {
     Laplace: (Cauchy,),
     Logistic: (Cauchy,),
     Gumbel: (Cauchy, StudentT, MultivariateStudentT, Laplace, Logistic),
+    SpikeSlab: (Cauchy,),
     Weibull: (Pareto, FisherSnedecor),
 }
 FITS = {  # for each support, a prior that every posterior on it may have

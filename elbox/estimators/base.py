@@ -38,12 +38,14 @@ class Estimator(ABC):
     Attributes:
         unbiased: Whether the gradient's expectation is that of the objective.
         bias: Of what kind its bias is, in words; empty if there is none.
+        apart: Whether it trains model and posterior apart, whatever the objective is.
         robust: Whether it bears rounding of a network's outputs to bfloat16 (`Likelihood.robust`).
     """
 
     unbiased: bool = True
     bias: str = ""
     robust: bool = True
+    apart: bool = False
 
     @property
     @abstractmethod
@@ -140,6 +142,19 @@ class Estimator(ABC):
             raise IncompatibleError(
                 f"{type(objective).__name__} trains model and posterior apart, and "
                 f"{type(model.posterior).__name__} holds parts of the model; use a DiagonalNormal posterior"
+            )
+        self._refuse_within_prior(model, objective)
+
+    def _refuse_within_prior(self, model: nn.Module, objective: Objective) -> None:
+        """A posterior that is part of the prior, as in a VampPrior, is not a player of its own."""
+        generative, inference = objective.pair
+        prior: Any = getattr(model, "prior", None)
+        inside = {id(m) for m in prior.modules()} if isinstance(prior, nn.Module) else set()
+        if (generative is not inference or self.apart) and id(getattr(model, "posterior", None)) in inside:
+            raise IncompatibleError(
+                f"{type(self).__name__} with {type(objective).__name__} trains model and posterior apart, and "
+                f"{type(prior).__name__} holds the posterior; use a StandardNormal prior, or Reparameterized() with "
+                "ELBO()"
             )
 
     def _refuse_of_batch(self, model: nn.Module, objective: Objective) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 __all__ = ["Enumerated"]
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
+from torch.distributions import kl_divergence
 
 from elbox import draws
+from elbox.distributions import Code
 from elbox.errors import IncompatibleError, check_whole
 from elbox.estimators.base import Estimate, Estimator
 from elbox.estimators.codes import Encoded, for_codes
@@ -22,7 +25,9 @@ from elbox.terms import Group, Terms
 class Enumerated(Estimator):
     r"""E_q[log p(x|z)] = Σ_z q(z|x) log p(x|z) and KL(q ‖ p) = Σ_z q(z|x) log q(z|x)/p(z), over all codes z.
 
-    Nothing is drawn, so the gradient has no variance. A batch of B examples costs N·B evaluations of the likelihood for
+    Nothing is drawn, so the gradient has no variance. Groups of latent variables below the codes, such as z given the
+    cluster in `elbox.models.GMVAE`, are drawn once for each code, reparameterised, with a KL in closed form where there
+    is one. A batch of B examples costs N·B evaluations of the likelihood for
     N codes. Fits objectives that see the latent variables only through distortion and rate; `samples` is ignored.
 
     Reference: Titsias & Lázaro-Gredilla (2015), *Local expectation gradients for black box variational inference* (who
@@ -33,7 +38,7 @@ class Enumerated(Estimator):
 
     Raises:
         SettingError: if the limit is no whole number ≥ 1.
-        IncompatibleError: if the objective needs importance weights, or there are too many codes.
+        IncompatibleError: if the objective needs importance weights, there are too many codes, or two groups of them.
 
     Example:
         >>> import torch, elbox
@@ -51,8 +56,11 @@ class Enumerated(Estimator):
     @property
     def draw(self) -> draws.DrawFunction:
         encoded = Encoded("Enumerated")
+        codes: list[Tensor] = []
 
         def every(posterior: nn.Module, context: Any, samples: int) -> draws.Draw:
+            if codes and isinstance(context, tuple) and context[-1] is codes[-1]:  # a group below the codes
+                return draws.reparameterized(posterior, context, 1)
             q = encoded(posterior, context)
             if q.size > self.limit:
                 raise IncompatibleError(
@@ -60,6 +68,7 @@ class Enumerated(Estimator):
                     f"with {q.size}; use Score() with samples=2 or more, or fewer latent variables"
                 )
             z = q.codes()[:, None].expand(-1, *q.batch_shape, -1)
+            codes.append(z)
             return draws.Draw(z, q.log_prob(z), q)
 
         return every
@@ -79,13 +88,14 @@ class Enumerated(Estimator):
             )
 
     def estimate(self, objective: Objective, terms: Terms, progress: Tensor | float) -> Estimate:
-        if len(terms.groups) > 1:
+        of_codes = [group for group in terms.groups.values() if isinstance(group.posterior, Code)]
+        if len(of_codes) > 1:
             raise IncompatibleError(
-                f"Enumerated sums over the codes of one group of latent variables, got {len(terms.groups)}; use Score()"
+                f"Enumerated sums over the codes of one group of latent variables, got {len(of_codes)}; use Score()"
             )
-        ((name, group),) = terms.groups.items()
-        weight = group.log_qz.exp()  # q(z|x), [N, B]
-        exact = Terms(_mean(weight, terms.log_px), {name: _expected(group, weight)})
+        weight = of_codes[0].log_qz.exp()  # q(z|x), [N, B]
+        groups = {name: _expected(group, weight) for name, group in terms.groups.items()}
+        exact = Terms(_mean(weight, terms.log_px), groups)
         value = objective(exact, progress)
         return Estimate(-value.mean(), value, exact)
 
@@ -94,7 +104,11 @@ def _expected(group: Group, weight: Tensor) -> Group:
     """The group with E_q[z] for z, and with the expectations of its log-probabilities."""
     log_pz, log_qz = _mean(weight, group.log_pz), _mean(weight, group.log_qz)
     z = (weight[..., None] * group.z).sum(0, keepdim=True)
-    return replace(group, z=z, log_pz=log_pz, log_qz=log_qz, kl=(log_qz - log_pz)[0])
+    kl = (log_qz - log_pz)[0]
+    if not isinstance(group.posterior, Code) and group.prior is not None:
+        with suppress(NotImplementedError):
+            kl = _mean(weight, kl_divergence(group.posterior, group.prior))[0]
+    return replace(group, z=z, log_pz=log_pz, log_qz=log_qz, kl=kl)
 
 
 def _mean(weight: Tensor, t: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class WakeSleep(Estimator):
         torch.Size([3])
     """
 
-    unbiased = False
+    unbiased, apart = False, True
     bias = "the posterior follows the reverse KL, not the objective"
 
     def __init__(self, wake: float = 0.0, sleep: float = 1.0) -> None:

@@ -1,7 +1,8 @@
 """Measuring a model: bounds in nats with standard errors, diagnostics, and its latent space."""
 
 from elbox.evaluate.bounds import evaluate, held_out, log_likelihood
-from elbox.evaluate.ex_post import fit_prior, refit
+from elbox.evaluate.clusters import assignments, clustered
+from elbox.evaluate.ex_post import begin, fit_prior, refit
 from elbox.evaluate.latent import decode, encode, interpolate, manifold, most_active, traverse
 from elbox.evaluate.marginal import Marginal, marginal_likelihood
 from elbox.evaluate.result import Evaluation, MeanSE
@@ -10,6 +11,9 @@ __all__ = [
     "Evaluation",
     "Marginal",
     "MeanSE",
+    "assignments",
+    "begin",
+    "clustered",
     "decode",
     "encode",
     "evaluate",

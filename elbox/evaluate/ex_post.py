@@ -1,13 +1,13 @@
-"""A prior fitted to codes after training, so that an autoencoder can be sampled."""
+"""A prior that looks at the data: before training, to start there, or after it, to fit the codes."""
 
 from __future__ import annotations
 
-__all__ = ["fit_prior", "refit"]
+__all__ = ["begin", "fit_prior", "refit"]
 
 from torch import Tensor
 
 from elbox.evaluate.chunks import MEMORY
-from elbox.evaluate.latent import in_chunks
+from elbox.evaluate.latent import encode, in_chunks
 from elbox.evaluate.scope import Examples, like_model, measuring, on_device
 from elbox.model import VAE
 from elbox.priors import FittedMixture
@@ -49,6 +49,30 @@ def fit_prior(
     fitted = VAE(FittedMixture(latent, components).to(first), model.likelihood, model.posterior, model.condition)
     refit(fitted, x, seed=seed, c=c, memory=memory)
     return fitted.train(model.training)
+
+
+def begin(model: VAE, x: Examples, *, seed: int = 0, memory: int = MEMORY) -> None:
+    """Let the model's prior start from data, if it is one that does: `NormalMixture(from_codes=True)`, for example.
+
+    Such a prior has `start(x, codes, seed)`, where `codes()` encodes the examples; other priors stay as they are.
+
+    Arguments:
+        model: The model, as it is before training or after pretraining.
+        x: Training examples [N, *event].
+        seed: Seed of what the prior draws.
+        memory: Budget in bytes for the tensors of one chunk.
+
+    Example:
+        >>> import elbox, torch
+        >>> model = elbox.recipes.vade(elbox.DataSpec((5,), "real"), latent=2, components=3).model
+        >>> before = model.prior.means.clone()
+        >>> begin(model, torch.randn(100, 5))
+        >>> torch.equal(model.prior.means, before)
+        False
+    """
+    start = getattr(model.prior, "start", None)
+    if start is not None:
+        start(x[: len(x)], lambda: encode(model, x, memory=memory), seed)
 
 
 def refit(model: VAE, x: Examples, *, seed: int = 0, c: Tensor | None = None, memory: int = MEMORY) -> None:

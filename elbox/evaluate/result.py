@@ -68,6 +68,11 @@ class Evaluation:
             how far another seed would move them, not other examples.
         total_correlation: KL(q(z) ‖ Π_d q(z_d)) of the aggregated posterior q(z).
         dimension_kl: Σ_d KL(q(z_d) ‖ p(z_d)).
+        cluster_sizes: Number of examples of each cluster, a component of the prior; empty for models without clusters.
+        cluster_accuracy: Share of examples in the cluster that is matched with their class (`elbox.evaluate.clusters`);
+            with the next two None where there are no labels.
+        nmi: Normalised mutual information of clusters and classes, between 0 and 1.
+        ari: Adjusted Rand index, 0 for clusters by chance, 1 for the classes.
         aggregated: Number of examples over which the posterior is aggregated, the first ones; 0 for none.
         codes: Number of codes drawn for these three.
         closed_form: Whether the rate is a closed-form KL; else it is the mean of log q(z|x) − log p(z) over S samples.
@@ -92,6 +97,10 @@ class Evaluation:
     mutual_information: MeanSE | None = None
     total_correlation: MeanSE | None = None
     dimension_kl: MeanSE | None = None
+    cluster_sizes: tuple[int, ...] = ()
+    cluster_accuracy: MeanSE | None = None
+    nmi: float | None = None
+    ari: float | None = None
     aggregated: int = 0
     codes: int = 0
     closed_form: bool = False
@@ -136,6 +145,11 @@ class Evaluation:
         rows = [(name, str(value), unit) for name, value, unit in named if value is not None]
         if self.active_units is not None:
             rows.append(("active units", str(self.active_units), f"of {len(self.variance_of_means)}"))
+        if self.cluster_sizes:
+            rows.append(("clusters", _sizes(self.cluster_sizes), "examples"))
+        if self.cluster_accuracy is not None:
+            rows.append(("clustering accuracy", str(self.cluster_accuracy), "one to one"))
+            rows += [("NMI of clusters", f"{self.nmi:.3f}", ""), ("adjusted Rand index", f"{self.ari:.3f}", "")]
         if self.precision != "32":
             rows.append(("network's products", {"bf16": "bfloat16"}.get(self.precision, self.precision), ""))
         return [*rows, ("examples", str(self.n), "")]
@@ -150,6 +164,12 @@ class Evaluation:
     def from_json(cls, values: dict[str, Any]) -> Evaluation:
         """The evaluation that `to_json` described; keys of others, such as the protocol, are ignored."""
         return cls(**{name: _typed(values[name]) for name in cls.__dataclass_fields__ if name in values})
+
+
+def _sizes(sizes: tuple[int, ...]) -> str:
+    """The largest clusters, and how many there are."""
+    shown = [str(n) for n in sorted(sizes, reverse=True)[:10]]
+    return f"{len(sizes)}: {', '.join(shown)}{', …' * (len(sizes) > 10)}"
 
 
 def _plain(value: Any) -> Any:

@@ -5,9 +5,11 @@ Any `zuko.lazy.LazyDistribution` with x as its context (a conditional flow) is a
 
 from elbox.posteriors.bernoulli_code import BernoulliCode
 from elbox.posteriors.categorical_code import CategoricalCode
+from elbox.posteriors.centre import Centre
 from elbox.posteriors.corrupted import Corrupted
 from elbox.posteriors.deterministic import Deterministic
 from elbox.posteriors.diagonal_normal import DiagonalNormal
+from elbox.posteriors.experts import MixtureOfExperts, ProductOfExperts
 from elbox.posteriors.factorized import Factorized
 from elbox.posteriors.flow import Flow
 from elbox.posteriors.from_prior import FromPrior
@@ -15,10 +17,13 @@ from elbox.posteriors.full_normal import FullNormal
 from elbox.posteriors.full_student_t import FullStudentT
 from elbox.posteriors.local_normal import LocalNormal
 from elbox.posteriors.low_rank_normal import LowRankNormal
+from elbox.posteriors.normal_mixture import NormalMixture
+from elbox.posteriors.spike_slab import SpikeSlab
 
 __all__ = [
     "BernoulliCode",
     "CategoricalCode",
+    "Centre",
     "Corrupted",
     "Deterministic",
     "DiagonalNormal",
@@ -29,4 +34,8 @@ __all__ = [
     "FullStudentT",
     "LocalNormal",
     "LowRankNormal",
+    "MixtureOfExperts",
+    "NormalMixture",
+    "ProductOfExperts",
+    "SpikeSlab",
 ]

@@ -5,18 +5,28 @@ Any `zuko.lazy.LazyDistribution` (a flow, a mixture) is a prior as it stands.
 
 from elbox.priors.bernoulli_prior import BernoulliPrior
 from elbox.priors.categorical_prior import CategoricalPrior
+from elbox.priors.exemplar_prior import ExemplarPrior
 from elbox.priors.factorized import Factorized
 from elbox.priors.fitted_mixture import FittedMixture
+from elbox.priors.flow import Flow
 from elbox.priors.learned_normal import LearnedNormal
+from elbox.priors.logistic_normal import LogisticNormal
 from elbox.priors.normal_mixture import NormalMixture
+from elbox.priors.spike_slab import SpikeSlab
 from elbox.priors.standard_normal import StandardNormal
+from elbox.priors.vamp_prior import VampPrior
 
 __all__ = [
     "BernoulliPrior",
     "CategoricalPrior",
+    "ExemplarPrior",
     "Factorized",
     "FittedMixture",
+    "Flow",
     "LearnedNormal",
+    "LogisticNormal",
     "NormalMixture",
+    "SpikeSlab",
     "StandardNormal",
+    "VampPrior",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FittedMixture"]
+__all__ = ["FittedMixture", "check_enough", "fitted"]
 
 from typing import Any
 
@@ -68,14 +68,7 @@ class FittedMixture(LazyDistribution):
         Raises:
             DataError: if there are too few codes, or some are not finite.
         """
-        from sklearn.mixture import GaussianMixture
-
-        self.check(len(z))
-        if not z.isfinite().all():
-            raise DataError(
-                "got codes that are not all finite; expected finite ones: train again with a lower lr, or clip=1"
-            )
-        found = GaussianMixture(self.components, random_state=seed).fit(z.double().cpu().numpy())
+        found = fitted(z, self.components, "full", seed)
         self.logits.copy_(torch.as_tensor(found.weights_).clamp(min=1e-300).log())
         self.means.copy_(torch.as_tensor(found.means_))
         self.cholesky.copy_(torch.linalg.cholesky(torch.as_tensor(found.covariances_)))
@@ -86,9 +79,42 @@ class FittedMixture(LazyDistribution):
         Raises:
             DataError: if there are too few.
         """
-        least = max(2, self.components)
-        if codes < least:
-            raise DataError(
-                f"got {codes} codes for a mixture of {self.components} components; expected at least {least}: use "
-                "fewer components, or more data"
-            )
+        check_enough(codes, self.components)
+
+
+def fitted(z: Tensor, components: int, covariance: str, seed: int, starts: int = 1) -> Any:
+    """scikit-learn's `GaussianMixture` of codes [N, D].
+
+    Arguments:
+        z: Codes [N, D] with N ≥ M.
+        components: Number of components M.
+        covariance: `"full"` or `"diag"`.
+        seed: Seed of where it starts.
+        starts: How often it starts; the best fit is taken.
+
+    Raises:
+        DataError: if there are too few codes, or some are not finite.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    check_enough(len(z), components)
+    if not z.isfinite().all():
+        raise DataError(
+            "got codes that are not all finite; expected finite ones: train again with a lower lr, or clip=1"
+        )
+    made = GaussianMixture(components, covariance_type=covariance, random_state=seed, n_init=starts)
+    return made.fit(z.double().cpu().numpy())
+
+
+def check_enough(codes: int, components: int) -> None:
+    """Refuse fewer codes than components.
+
+    Raises:
+        DataError: if there are too few.
+    """
+    least = max(2, components)
+    if codes < least:
+        raise DataError(
+            f"got {codes} codes for a mixture of {components} components; expected at least {least}: use fewer "
+            "components, or more data"
+        )

@@ -6,6 +6,7 @@ from elbox.recipes.autoregressive import ffjord_vae, iaf_vae, maf_vae
 from elbox.recipes.base import RECIPES, Recipe, recipe
 from elbox.recipes.bayesian import bayesian_vae, map_vae
 from elbox.recipes.calibrated import sigma_vae
+from elbox.recipes.clustering import gmvae, vade
 from elbox.recipes.counts import count_vae, topic_vae
 from elbox.recipes.coupling import glow_vae, nice_vae, realnvp_vae, spline_vae
 from elbox.recipes.discrete import gumbel_vae, nvil, rebar, relax, vimco
@@ -16,8 +17,10 @@ from elbox.recipes.inference import local_vi, mcem, reweighted_wake_sleep, wake_
 from elbox.recipes.low_rank import vae_low_rank
 from elbox.recipes.perceptual import ms_ssim_vae
 from elbox.recipes.planar import planar_vae, radial_vae, sylvester_vae
+from elbox.recipes.priors import exemplar_vae, flow_prior_vae, vamp_vae
 from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
 from elbox.recipes.regularised import contractive_ae, rae_gp, rae_l2
+from elbox.recipes.topics import logistic_normal_topic_vae
 from elbox.recipes.wasserstein import info_vae, swae, wae_mmd
 
 __all__ = [
@@ -36,17 +39,21 @@ __all__ = [
     "cyclical_vae",
     "dae",
     "dip_vae",
+    "exemplar_vae",
     "factor_vae",
     "ffjord_vae",
+    "flow_prior_vae",
     "free_bits_vae",
     "gan",
     "glow_vae",
+    "gmvae",
     "gumbel_vae",
     "iaf_vae",
     "info_vae",
     "iwae",
     "linear_vae",
     "local_vi",
+    "logistic_normal_topic_vae",
     "maf_vae",
     "map_vae",
     "mcem",
@@ -71,10 +78,12 @@ __all__ = [
     "sylvester_vae",
     "topic_vae",
     "tvo",
+    "vade",
     "vae",
     "vae_full_covariance",
     "vae_gan",
     "vae_low_rank",
+    "vamp_vae",
     "vimco",
     "wae_gan",
     "wae_mmd",

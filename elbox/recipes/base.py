@@ -38,6 +38,8 @@ class Recipe:
         model: The joint model.
         objective: What training maximises.
         estimator: How its gradient is estimated.
+        pretraining: Another recipe for the same parts, the same objects, that is trained first; None for none.
+        share: Passes of pretraining over the data, as a fraction of those that follow; at least one is made.
 
     `name` and `settings` are those of the recipe function that made it; `dataclasses.replace(recipe, estimator=...)`
     changes a part and drops them, and the recipe is then saved part by part.
@@ -52,6 +54,8 @@ class Recipe:
     model: VAE
     objective: Objective
     estimator: Estimator
+    pretraining: Recipe | None = None
+    share: float = 0.0
     name: str = field(default="", init=False)
     settings: dict[str, Any] = field(default_factory=dict, init=False)
 
@@ -59,7 +63,7 @@ class Recipe:
         """A dictionary of plain values from which `from_json` makes the same recipe (without trained weights)."""
         if self.name:
             return {"recipe": self.name, "settings": {k: to_tree(v) for k, v in self.settings.items()}}
-        return {"parts": to_tree([self.model, self.objective, self.estimator])}
+        return {"parts": to_tree(self._parts())}
 
     @staticmethod
     def from_json(d: dict[str, Any], spec: DataSpec, allow: tuple[type, ...] = ()) -> Recipe:
@@ -75,8 +79,17 @@ class Recipe:
             RunError: if it names a class that is not allowed.
         """
         if "parts" in d:
-            return Recipe(*from_tree(d["parts"], allow))
+            return Recipe._of(from_tree(d["parts"], allow))
         return named(d["recipe"])(spec, **from_tree({"dict": d["settings"]}, allow))
+
+    def _parts(self) -> list[Any]:
+        own = [self.model, self.objective, self.estimator]
+        return own if self.pretraining is None else [*own, self.pretraining._parts(), self.share]
+
+    @staticmethod
+    def _of(parts: Any) -> Recipe:
+        model, objective, estimator, *more = parts
+        return Recipe(model, objective, estimator, *([Recipe._of(more[0]), more[1]] if more else []))
 
 
 @contextmanager

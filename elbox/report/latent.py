@@ -37,10 +37,8 @@ def _usage(subject: Subject, *, wide: bool) -> Html:
         chart = figures.rates(subject.variances, subject.active, "Variance of the codes", counted=False)
         said = "How much the codes vary in each dimension, the most variable first. An autoencoder has no rate."
         return svg(chart, "Bar chart of the variance of the codes in each dimension", said, "rates", wide=wide)
-    if subject.evaluation.rate_per_dimension:
-        chart = figures.rates(
-            subject.evaluation.rate_per_dimension, subject.active, "Rate of each latent dimension, nats"
-        )
+    if subject.rates:
+        chart = figures.rates(subject.rates, subject.active, "Rate of each latent dimension, nats")
         said = f"What each dimension of the code costs, the dearest first; they add up to the rate. {active}"
         return svg(chart, f"Bar chart of the rate of each latent dimension; {used}", said, "rates", wide=wide)
     chart = figures.rates(subject.variances, subject.active, "Variance of the posterior means")
@@ -127,7 +125,7 @@ def _arrow(ends: Tensor) -> str:
 
 
 def _cost(subject: Subject, unit: int) -> str:
-    rates = subject.evaluation.rate_per_dimension
+    rates = subject.rates
     return f"{rates[unit]:.2f} nats" if rates else f"var. {subject.variances[unit]:.2g}"
 
 

@@ -89,7 +89,14 @@ class Subject:
     @cached_property
     def variances(self) -> tuple[float, ...]:
         """Variance of the posterior means of each latent dimension."""
-        return self.evaluation.variance_of_means or tuple(self.codes.var(0, unbiased=False).tolist())
+        known = self.evaluation.variance_of_means  # of all groups of latent variables, the codes are of one
+        return known if len(known) == self.codes.shape[1] else tuple(self.codes.var(0, unbiased=False).tolist())
+
+    @cached_property
+    def rates(self) -> tuple[float, ...]:
+        """Rate of each latent dimension, where it is known of those of the codes."""
+        known = self.evaluation.rate_per_dimension
+        return known if len(known) == self.codes.shape[1] else ()
 
     @cached_property
     def active(self) -> list[bool]:
@@ -99,7 +106,7 @@ class Subject:
     @cached_property
     def units(self) -> list[int]:
         """The active latent dimensions, the highest rate first; without rates, the most variable ones."""
-        measure = self.evaluation.rate_per_dimension or self.variances
+        measure = self.rates or self.variances
         return [d for d in sorted(range(len(measure)), key=lambda d: -measure[d]) if self.active[d]]
 
     @cached_property

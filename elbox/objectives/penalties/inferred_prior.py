@@ -6,9 +6,9 @@ __all__ = ["InferredPrior"]
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, MultivariateNormal
+from torch.distributions import Distribution, Independent
 
-from elbox.distributions import Delta, LowRankNormal, OneHots, VonMises
+from elbox.distributions import Delta, OneHots, VonMises
 from elbox.distributions.support import family, mean
 from elbox.errors import IncompatibleError, check_number
 from elbox.objectives.penalized import Penalty
@@ -76,7 +76,7 @@ def _mean_covariance(q: Distribution) -> Tensor:
     """E_x[Cov_q(z)], [D, D]."""
     if isinstance(q, Delta):
         return torch.zeros((), dtype=q.mean.dtype, device=q.mean.device)
-    if isinstance(q, MultivariateNormal | LowRankNormal):
+    if hasattr(q, "covariance_matrix"):
         return q.covariance_matrix.flatten(0, -3).mean(0)
     if isinstance(q, OneHots):  # π_i δ_ij − π_i π_j within a variable
         pi = q.base_dist.mean
