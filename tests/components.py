@@ -294,6 +294,14 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.local_vi": lambda: recipes.local_vi(BINARY, latent=LATENT, hidden=(6,), steps=3),
     "recipes.bayesian_vae": lambda: recipes.bayesian_vae(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.map_vae": lambda: recipes.map_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "priors.Diffusion": lambda: priors.Diffusion(LATENT, hidden=(6,), tolerance=0.01),
+    "priors.SecondStage": lambda: priors.SecondStage(
+        recipes.vae(DataSpec((LATENT,), "real"), latent=LATENT, hidden=(6,)).model, LATENT
+    ),
+    "priors.Staged": lambda: priors.Staged(priors.StandardNormal(LATENT), priors.NormalMixture(LATENT, components=3)),
+    "priors.Standardized": lambda: priors.Standardized(priors.NormalMixture(LATENT, components=3), LATENT),
+    "recipes.two_stage_vae": lambda: recipes.two_stage_vae(BINARY, latent=LATENT, hidden=(6,), second=(6,)),
+    "recipes.latent_diffusion": lambda: recipes.latent_diffusion(BINARY, latent=LATENT, hidden=(6,), second=(6,)),
 }
 
 

@@ -1,7 +1,6 @@
 """Measuring a model: bounds in nats with standard errors, diagnostics, and its latent space."""
 
 from elbox.evaluate.bounds import evaluate, held_out, log_likelihood
-from elbox.evaluate.ex_post import fit_prior, refit
 from elbox.evaluate.latent import decode, encode, interpolate, manifold, most_active, traverse
 from elbox.evaluate.marginal import Marginal, marginal_likelihood
 from elbox.evaluate.result import Evaluation, MeanSE
@@ -13,13 +12,11 @@ __all__ = [
     "decode",
     "encode",
     "evaluate",
-    "fit_prior",
     "held_out",
     "interpolate",
     "log_likelihood",
     "manifold",
     "marginal_likelihood",
     "most_active",
-    "refit",
     "traverse",
 ]

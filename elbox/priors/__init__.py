@@ -5,18 +5,26 @@ Any `zuko.lazy.LazyDistribution` (a flow, a mixture) is a prior as it stands.
 
 from elbox.priors.bernoulli_prior import BernoulliPrior
 from elbox.priors.categorical_prior import CategoricalPrior
+from elbox.priors.diffusion import Diffusion
 from elbox.priors.factorized import Factorized
 from elbox.priors.fitted_mixture import FittedMixture
 from elbox.priors.learned_normal import LearnedNormal
 from elbox.priors.normal_mixture import NormalMixture
+from elbox.priors.second_stage import SecondStage
+from elbox.priors.staged import Staged
 from elbox.priors.standard_normal import StandardNormal
+from elbox.priors.standardized import Standardized
 
 __all__ = [
     "BernoulliPrior",
     "CategoricalPrior",
+    "Diffusion",
     "Factorized",
     "FittedMixture",
     "LearnedNormal",
     "NormalMixture",
+    "SecondStage",
+    "Staged",
     "StandardNormal",
+    "Standardized",
 ]

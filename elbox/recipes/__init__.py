@@ -14,6 +14,7 @@ from elbox.recipes.inference import local_vi, mcem, reweighted_wake_sleep, wake_
 from elbox.recipes.perceptual import ms_ssim_vae
 from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
 from elbox.recipes.regularised import contractive_ae, rae_gp, rae_l2
+from elbox.recipes.second_stages import latent_diffusion, two_stage_vae
 from elbox.recipes.wasserstein import info_vae, swae, wae_mmd
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "gumbel_vae",
     "info_vae",
     "iwae",
+    "latent_diffusion",
     "linear_vae",
     "local_vi",
     "map_vae",
@@ -57,6 +59,7 @@ __all__ = [
     "swae",
     "topic_vae",
     "tvo",
+    "two_stage_vae",
     "vae",
     "vae_full_covariance",
     "vae_gan",
