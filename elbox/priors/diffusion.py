@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
+from torch.func import functional_call
 from torch.types import _size
 from zuko.distributions import NormalizingFlow
 from zuko.lazy import LazyDistribution
@@ -80,7 +81,6 @@ class Diffusion(LazyDistribution):
     """
 
     slow = True  # a density takes hundreds of passes through the network
-    waves: Tensor
 
     def __init__(
         self,
@@ -105,14 +105,7 @@ class Diffusion(LazyDistribution):
             raise SettingError(f"got noise={noise} with steps={steps}; expected at most 1, and a number of steps")
         self.latent, self.floor, self.steps, self.noise = latent, floor, steps, noise
         self.tolerance, self.exact = tolerance, exact
-        self.net = MLP(latent + 2 * WAVES, hidden, latent, nn.SiLU)
-        nn.init.zeros_(self.net.net[-1].weight)  # N(0, I) to begin with
-        self.register_buffer("waves", torch.arange(1.0, WAVES + 1), persistent=False)
-
-    def velocity(self, angle: Tensor, z: Tensor) -> Tensor:
-        """v̂(z, φ), for angles [...] and noisy codes [..., D]."""
-        waves = self.waves * angle[..., None]
-        return self.net(torch.cat(broadcast(z, waves.cos(), waves.sin(), ignore=1), -1))
+        self.velocity = _Velocity(latent, hidden)
 
     def loss(self, z: Tensor, c: Any = None) -> Tensor:
         r"""‖v − v̂(z_φ, φ)‖² at a random angle φ for each code, or with `floor` a bound on −log p(z) in nats.
@@ -142,17 +135,36 @@ class Diffusion(LazyDistribution):
         return _Diffused(self)
 
 
+class _Velocity(nn.Module):
+    """v̂(z, φ), for angles [...] and noisy codes [..., D]."""
+
+    waves: Tensor
+
+    def __init__(self, latent: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.net = MLP(latent + 2 * WAVES, hidden, latent, nn.SiLU)
+        nn.init.zeros_(self.net.net[-1].weight)  # N(0, I) to begin with
+        self.register_buffer("waves", torch.arange(1.0, WAVES + 1), persistent=False)
+
+    def forward(self, angle: Tensor, z: Tensor) -> Tensor:
+        waves = self.waves * angle[..., None]
+        return self.net(torch.cat(broadcast(z, waves.cos(), waves.sin(), ignore=1), -1))
+
+
 class _Diffused(NormalizingFlow):
     """The flow from data to noise, with the samplers of diffusion models."""
 
     def __init__(self, prior: Diffusion) -> None:
-        self.prior = prior
-        zero = torch.zeros(prior.latent, dtype=prior.waves.dtype, device=prior.waves.device)
+        self.prior, weights = (
+            prior,
+            dict(prior.velocity.named_parameters()),
+        )  # as they are now: the backward pass is late
+        zero = torch.zeros(prior.latent, dtype=prior.velocity.waves.dtype, device=prior.velocity.waves.device)
         flow = FreeFormJacobianTransform(
-            prior.velocity,
+            lambda angle, z: functional_call(prior.velocity, weights, (angle, z)),
             0.0,
             NOISE,
-            prior.parameters(),
+            weights.values(),
             atol=prior.tolerance,
             rtol=prior.tolerance,
             exact=prior.exact,

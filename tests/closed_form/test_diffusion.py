@@ -35,7 +35,7 @@ class OfNormal(nn.Module):
 
 def of_normal(**settings: object) -> Diffusion:
     prior = Diffusion(2, hidden=(4,), **{"tolerance": 1e-6} | settings).double()
-    prior.net = OfNormal()
+    prior.velocity.net = OfNormal()
     return prior
 
 
@@ -102,7 +102,7 @@ def test_gradient_in_weights_and_codes(mixed: Diffusion) -> None:
     """Against finite differences of the density itself."""
     mixed.tolerance = 1e-9
     z = torch.tensor([[0.4, -0.3]], dtype=torch.float64, requires_grad=True)
-    weight = mixed.net.net[-1].bias
+    weight = mixed.velocity.net.net[-1].bias
     slopes = torch.autograd.grad(mixed().log_prob(z).sum(), [z, weight])
     for value, slope in zip((z, weight), slopes, strict=True):
         for i in range(2):

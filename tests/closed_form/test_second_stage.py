@@ -67,7 +67,8 @@ def test_with_the_exact_posterior_its_bound_is_the_density() -> None:
     right = torch.distributions.Normal(0.0, math.sqrt(0.8**2 + 0.5**2)).log_prob(z[:, 0])
     prior = priors.SecondStage(linear(), 1)
     torch.testing.assert_close(prior().log_prob(z), right)
-    torch.testing.assert_close(-prior.loss(z), right)
+    losses = prior.loss(z.expand(20_000, 7, 1))  # its distortion is still that of a draw
+    assert ((losses.mean(0) + right).abs() < 4 * losses.std(0) / math.sqrt(20_000)).all()
 
 
 @pytest.mark.parametrize("samples", [1, 4])
