@@ -62,7 +62,11 @@ SPECS = {"linear_vae": REAL, "sigma_vae": REAL, "count_vae": COUNT, "topic_vae":
 def small(name: str, spec: DataSpec | None = None, **settings: Any) -> recipes.Recipe:
     """The recipe with narrow layers, for data of this spec."""
     known = recipes.base.settings_of(recipes.RECIPES[name])
-    narrow = {k: v for k, v in {"hidden": (6,), "channels": (3, 4), "discriminator": (6,)}.items() if k in known}
+    narrow = {
+        k: v
+        for k, v in {"hidden": (6,), "channels": (3, 4), "discriminator": (6,), "second": (6,)}.items()
+        if k in known
+    }
     return recipes.RECIPES[name](spec or SPECS.get(name, BINARY), **narrow | settings)
 
 

@@ -44,7 +44,13 @@ FACTORISED = (
     "posteriors.FromPrior",
     "posteriors.LocalNormal",
 )
-MIXTURES = ("priors.NormalMixture", "priors.FittedMixture")
+MIXTURES = (
+    "priors.NormalMixture",
+    "priors.FittedMixture",
+    "priors.Diffusion",
+    "priors.SecondStage",
+    "priors.Standardized",
+)  # that do not factorise
 NO_CLOSED_FORM = (*MIXTURES, "priors.Factorized")
 PAIRED = (*FACTORISED, "posteriors.BernoulliCode")  # whose log q(z_d|x_n) is known
 CODES = {

@@ -65,6 +65,7 @@ OTHER: dict[str, Any] = {
     "examples": 77,
     "components": 4,
     "probes": 2,
+    "second": (5,),
     "seed": 7,
 }
 
