@@ -157,29 +157,39 @@ def fit_prior(
     _check_fits(fitted, source.x, c)
     measured = _measured(source.valid, training, memory, world)
     before = None if model.prior is None else measured(model)
-    mode, result = model.training, None
-    if hasattr(fitted.prior, "fit"):
-        codes = _codes(fitted, source.all, c, memory, training.seed)
-        fitted.prior.fit(codes, training.seed)
-    elif any(p.requires_grad for p in fitted.prior.parameters()):  # type: ignore[union-attr]
-        if hasattr(fitted.prior, "start"):
-            some = source.all[:FITTED]
-            fitted.prior.start(some, lambda: _codes(fitted, some, None, memory, training.seed), training.seed)
-        with _fixed(fitted):
-            result = train(
-                _PriorStep(fitted, source.prepare),
-                source.x,
-                training,
-                held_out=None if source.valid is None else lambda: _selecting(measured(fitted)),
-                folder=folder,
-                observer=observer,
-                resume=resume,
-            )
+    mode = model.training
+    options = {"folder": folder, "observer": observer, "resume": resume}
+    result = _fit(fitted, source, training, measured, c=c, memory=memory, **options)
     after = measured(fitted)
     fitted.train(mode)
     if model.prior is not None:  # training may have moved the parts that both models have
         model.prior.to(like_model(fitted, torch.empty(0)))
     return FittedPrior(fitted, before, after, 0 if source.valid is None else len(source.valid), result)
+
+
+def _fit(
+    model: VAE,
+    source: _Source,
+    training: Training,
+    measured: Callable[[VAE], Numbers | None],
+    *,
+    c: Tensor | None,
+    memory: int,
+    **options: Any,
+) -> TrainResult | None:
+    """Fit the model's prior, in the way that it says."""
+    prior: Any = model.prior
+    if hasattr(prior, "fit"):
+        prior.fit(_codes(model, source.all, c, memory, training.seed), training.seed)
+        return None
+    if not any(p.requires_grad for p in prior.parameters()):
+        return None
+    if hasattr(prior, "start"):
+        some = source.all[:FITTED]
+        prior.start(some, lambda: _codes(model, some, None, memory, training.seed), training.seed)
+    held = None if source.valid is None else lambda: _selecting(measured(model))
+    with _fixed(model):
+        return train(_PriorStep(model, source.prepare), source.x, training, held_out=held, **options)
 
 
 def second_stage(model: VAE, data: Data, training: Training, **options: Any) -> FittedPrior | None:

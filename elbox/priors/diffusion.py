@@ -155,8 +155,8 @@ class _Diffused(NormalizingFlow):
     """The flow from data to noise, with the samplers of diffusion models."""
 
     def __init__(self, prior: Diffusion) -> None:
-        self.prior = prior
-        weights = dict(prior.velocity.named_parameters())  # as they are now: the backward pass reads them late
+        self.prior, self.estimated = prior, not prior.exact
+        weights: dict[str, Tensor] = dict(prior.velocity.named_parameters())  # now: the backward pass is late
         zero = torch.zeros(prior.latent, dtype=prior.velocity.waves.dtype, device=prior.velocity.waves.device)
         flow = FreeFormJacobianTransform(
             lambda angle, z: functional_call(prior.velocity, weights, (angle, z)),

@@ -25,8 +25,8 @@ class SecondStage(LazyDistribution):
 
     Every call of `log_prob` draws anew. So a rate is an upper bound on KL(q(z|x) ‖ p(z)), the ELBO a lower bound on the
     one with the exact p(z), and importance-weighted likelihoods remain lower bounds that rise to log p(x): (z, u) is
-    drawn from q(z|x) r(u|z), and p̂ / q is the weight of the pair. A gradient of log p̂ in z is not that of log p, so
-    that Hamiltonian Monte Carlo and `marginal_likelihood` cannot be told p(z) in this way.
+    drawn from q(z|x) r(u|z), and p̂ / q is the weight of the pair. Chains would compare one draw with another:
+    `MonteCarloEM` and `marginal_likelihood` refuse it.
 
     Reference: Dai & Wipf (2019), *Diagnosing and enhancing VAE models* (the two-stage VAE); Burda et al. (2016),
     *Importance weighted autoencoders*, eq. 8.
@@ -75,6 +75,7 @@ class _Marginal(Distribution):
 
     arg_constraints: dict[str, constraints.Constraint] = {}
     has_rsample = False
+    estimated = True
 
     def __init__(self, prior: SecondStage) -> None:
         self.prior = prior

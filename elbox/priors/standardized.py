@@ -90,4 +90,4 @@ class Standardized(LazyDistribution):
         self.offset.copy_(offset)
         self.scale.copy_(scale)
         if hasattr(self.prior, "start"):
-            self.prior.start(x, lambda: (z - offset) / scale, seed)
+            self.prior.start(x, lambda: (z - offset) / scale, seed)  # type: ignore[operator]

@@ -16,6 +16,8 @@ import elbox
 from elbox import VAE, IncompatibleError, RunError, SettingError, ShapeError, Training, priors
 from elbox.distributions import OneHots
 from elbox.distributions.normal import LOG_SCALE_BOUND
+from elbox.estimators import MonteCarloEM
+from elbox.evaluate import marginal_likelihood
 from elbox.likelihoods import FixedGaussian
 from elbox.nn import MLP
 from elbox.posteriors import CategoricalCode, Deterministic, DiagonalNormal, Factorized
@@ -110,6 +112,18 @@ def test_its_draws_are_those_of_the_model() -> None:
     z = priors.SecondStage(linear(), 1)().sample((50, 1000))
     assert z.shape == (50, 1000, 1)
     assert z.var().item() == pytest.approx(0.8**2 + 0.5**2, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    "prior", [lambda: vae_prior(2, (4,)), lambda: priors.Diffusion(2, (4,), exact=False)], ids=["vae", "diffusion"]
+)
+def test_chains_do_not_compare_estimates(prior) -> None:
+    model = vae()
+    model.prior = prior()
+    with pytest.raises(IncompatibleError, match=r"log p\(z\) is an estimate.*use log_likelihood"):
+        marginal_likelihood(model, X[:2])
+    with pytest.raises(IncompatibleError, match=r"MonteCarloEM compares densities.*use WakeSleep"):
+        MonteCarloEM()(model, X[:2], elbox.ELBO())
 
 
 def test_an_autoencoder_is_no_second_stage() -> None:
