@@ -178,7 +178,8 @@ class Run:
         found = fit_prior(self.model, self.data, prior, training, observer=observer)
         if found.interrupted:
             raise Interrupted("stopped before the prior was trained; nothing was written")
-        info = self.info | {"second_stage": found.to_json() | {"of": str(self.folder or "")}}
+        made = {"of": str(self.folder or ""), "training": (training or Training()).to_json()}
+        info = self.info | {"second_stage": found.to_json() | made}
         info["best_bound"] = (found.after or {}).get("bound", info.get("best_bound"))
         new = Run(replace(self.recipe, model=found.model.eval()), info, self.metrics, None, self.data, self._data_dir)
         new.info["recipe"] = new.recipe.to_json()
