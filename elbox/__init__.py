@@ -12,12 +12,13 @@ from elbox.errors import (
     ShapeError,
 )
 from elbox.estimators import AnalyticKL, Path, Reparameterized, Score
-from elbox.evaluate import Evaluation, assignments, encode, evaluate, fit_prior, log_likelihood
+from elbox.evaluate import Evaluation, assignments, encode, evaluate, log_likelihood
 from elbox.model import VAE
 from elbox.objectives import ELBO, IWAE, Renyi
 from elbox.parts import part
 from elbox.recipes import Recipe
 from elbox.runs import Interrupted, Run, fit, load_run, resume
+from elbox.second_stage import FittedPrior, fit_prior
 from elbox.spec import DataSpec
 from elbox.terms import Group, Terms
 from elbox.train import Training
@@ -32,6 +33,7 @@ __all__ = [
     "ELBO",
     "ElboxError",
     "Evaluation",
+    "FittedPrior",
     "Group",
     "IWAE",
     "IncompatibleError",

@@ -7,15 +7,19 @@ memory, which a compiled computation saves by fusion), and bytes of all new tens
 
 from __future__ import annotations
 
-__all__ = ["Cost", "count"]
+__all__ = ["Cost", "count", "uncounted"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+_aside: ContextVar[bool] = ContextVar("_aside", default=False)  # while nothing is counted
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class _Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
+        if _aside.get():
+            return out
         self.calls += 1
         formula = self.formulas.get(func._overloadpacket)
         if formula is not None:
@@ -68,3 +74,21 @@ def count(function: Callable[[], Any]) -> Cost:
     with _Counter() as counter:
         function()
     return Cost(counter.flops, counter.calls, counter.numbers, counter.bytes)
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Within it nothing is counted: for a computation of many passes that bounds its own memory.
+
+    Example:
+        >>> import torch
+        >>> with uncounted():
+        ...     cost = count(lambda: torch.ones(2, 3) @ torch.ones(3, 4))
+        >>> cost.flops
+        0
+    """
+    token = _aside.set(True)
+    try:
+        yield
+    finally:
+        _aside.reset(token)

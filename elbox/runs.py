@@ -7,6 +7,7 @@ split.npz           row numbers of the splits
 checkpoints/        everything that an exact resume needs
 evaluation.json     the numbers of the last `evaluate`
 report.html         the report
+second_stage/       metrics and checkpoints of a prior that was trained after the model
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from elbox import data as data_package
 from elbox.data import Data
 from elbox.errors import ElboxError, IncompatibleError, RunError
-from elbox.evaluate import Evaluation, MeanSE, begin, clustered, held_out, refit
+from elbox.evaluate import Evaluation, MeanSE, clustered, held_out
 from elbox.evaluate import evaluate as evaluate_model
 from elbox.evaluate.bounds import bounds
 from elbox.evaluate.chunks import MEMORY
@@ -37,8 +39,9 @@ from elbox.evaluate.result import ACTIVE
 from elbox.evaluate.scope import Examples
 from elbox.likelihoods.base import Likelihood
 from elbox.model import VAE
-from elbox.priors import ExemplarPrior, FittedMixture
+from elbox.priors import ExemplarPrior
 from elbox.recipes import Recipe
+from elbox.second_stage import FITTED, begin, check_second_stage, fit_prior, mean_over, second_stage
 from elbox.spec import DataSpec
 from elbox.train import Training, TrainResult, checkpoint, train
 from elbox.train.loop import check
@@ -46,7 +49,8 @@ from elbox.train.precision import no_denormals
 from elbox.train.processes import join
 from elbox.train.step import Step
 
-FITTED = 20_000  # training examples to whose codes a `FittedMixture` prior is fitted
+SECOND = "second_stage"  # folder
+SAMPLES, FEW = 1000, 10  # of an evaluation; and where the density of the prior takes long
 
 
 class Interrupted(Exception):
@@ -111,12 +115,18 @@ class Run:
         name = self.recipe.name or "a model of parts"
         return f"{name} on {self.info['description']} ({self.info['status']})"
 
-    def evaluate(self, split: str = "test", samples: int = 1000, seed: int = 0, **options: Any) -> Evaluation:
+    @property
+    def samples(self) -> int:
+        """Samples of an example in an evaluation that asks for no number: 1000, or 10 where log p(z) takes long."""
+        return FEW if any(getattr(part, "slow", False) for part in self.model.modules()) else SAMPLES
+
+    def evaluate(self, split: str = "test", samples: int | None = None, seed: int = 0, **options: Any) -> Evaluation:
         """Bounds and diagnostics on a split, kept in the folder as evaluation.json.
 
         Arguments:
             split: `"train"`, `"valid"` or `"test"`.
-            samples: S of the importance-weighted log-likelihood.
+            samples: S of the importance-weighted log-likelihood; None takes 1000, or 10 where the prior is one whose
+                density takes long (`Diffusion`).
             seed: Seed of the posterior samples.
             options: Handed on to `elbox.evaluate`.
 
@@ -127,6 +137,7 @@ class Run:
             >>> run.evaluate(samples=10).n
             180
         """
+        samples = self.samples if samples is None else samples
         x, y = self.data.stored(split), getattr(self.data, split).y
         result = _evaluate(self.model, x, samples=samples, seed=seed, **options)
         result = clustered(result, self.model, x, y, c=options.get("c"), seed=seed)
@@ -134,6 +145,50 @@ class Run:
         if folder:
             join(Training()).on_first(lambda: checkpoint.write_json(folder / "evaluation.json", record))
         return result
+
+    def fit_prior(
+        self,
+        prior: nn.Module | None = None,
+        training: Training | None = None,
+        *,
+        out: str | Path | None = None,
+        observer: Any = None,
+    ) -> Run:
+        """Another run, of the same model with another prior, trained on its codes; this one stays as it is.
+
+        `info["second_stage"]` of the new run has the held-out bound with the old prior and with the new one.
+
+        Arguments:
+            prior: The new prior; None takes `FittedMixture`.
+            training: How it is trained; None takes the defaults.
+            out: Folder for the new run, which must not exist; None keeps it in memory.
+            observer: Shows progress; None is silent.
+
+        Raises:
+            RunError: if `out` exists.
+            Interrupted: after Ctrl-C or SIGTERM; nothing is written.
+            IncompatibleError, DataError, ShapeError: as `elbox.fit_prior`.
+
+        Example:
+            >>> import elbox
+            >>> data = elbox.load("digits")
+            >>> run = elbox.fit(elbox.recipes.vae(data.spec, latent=2), data, elbox.Training(epochs=1))
+            >>> run.fit_prior().model.prior.components
+            10
+        """
+        if out is not None and Path(out).exists():
+            raise RunError(f"got the folder {out}, which exists; expected a new one")
+        found = fit_prior(self.model, self.data, prior, training, observer=observer)
+        if found.interrupted:
+            raise Interrupted("stopped before the prior was trained; nothing was written")
+        made = {"of": str(self.folder or ""), "training": (training or Training()).to_json()}
+        info = self.info | {"second_stage": found.to_json() | made}
+        info["best_bound"] = (found.after or {}).get("bound", info.get("best_bound"))
+        new = Run(replace(self.recipe, model=found.model.eval()), info, self.metrics, None, self.data, self._data_dir)
+        new.info["recipe"] = new.recipe.to_json()
+        if out is not None:
+            new.folder = new.save(out)
+        return new
 
     def save(self, folder: str | Path) -> Path:
         """Write run.json, the weights and the metrics to a new folder, from which `load_run` makes the same run.
@@ -277,7 +332,7 @@ def _train(
     own = world.share(valid)
 
     def evaluate_held_out() -> dict[str, float]:
-        return _weighted(world.gather((len(own), held_out(recipe.model, own, bound))))
+        return mean_over(world.gather((len(own), held_out(recipe.model, own, bound))))
 
     result = train(
         step,
@@ -290,11 +345,18 @@ def _train(
     )
     info |= _outcome(result)
     recipe.model.eval()
-    if isinstance(recipe.model.prior, FittedMixture) and not result.interrupted:
-        refit(recipe.model, data.stored("train", FITTED), seed=training.seed)
+    interrupted = result.interrupted
+    if not interrupted:
+        inside = None if folder is None else folder / SECOND
+        found = second_stage(
+            recipe.model, data, training, folder=inside, observer=observer, resume=resuming and inside is not None
+        )
+        if found is not None:
+            interrupted = found.interrupted
+            info |= {"second_stage": found.to_json()} | ({"status": "interrupted"} if interrupted else {})
     if folder is not None:
         world.on_first(lambda: _write_end(folder, info, recipe.model))
-    if result.interrupted:
+    if interrupted:
         raise _interrupted(result, folder)
     return Run(recipe, info, result.history, folder, data)
 
@@ -345,12 +407,6 @@ def _write_beginning(folder: Path, info: dict[str, Any], data: Data) -> None:
 def _write_end(folder: Path, info: dict[str, Any], model: VAE) -> None:
     checkpoint.write_tensors(folder / "model.safetensors", model.state_dict())
     checkpoint.write_json(folder / "run.json", info)
-
-
-def _weighted(parts: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
-    """Means over all rows, from the means over each part of n rows."""
-    rows = sum(n for n, _ in parts)
-    return {name: sum(n * means[name] for n, means in parts) / rows for name in parts[0][1]}
 
 
 def _evaluate(
@@ -408,6 +464,7 @@ def _check_fit(recipe: Recipe, data: Data) -> None:
             tried = copy.deepcopy(stage)  # its parts may remember what they are shown
             if tried is not None:
                 tried.estimator(tried.model, data.examples("train", 2), tried.objective)
+        check_second_stage(recipe.model, data.examples("train", 2), len(data.train.x))
 
 
 def _recipe(info: dict[str, Any], allow: tuple[type, ...]) -> Recipe:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import elbox
 from elbox.evaluate import MeanSE, decode, encode
 from elbox.likelihoods import FixedGaussian
+from elbox.priors import FittedMixture
 from elbox.recipes import RECIPES
 from reproduce.common import record, table
 
@@ -106,7 +107,8 @@ def measured(
     again = decode(run.model, z)
     error = MeanSE.of(((again - x) / 255).square().flatten(1).sum(1).double().numpy())
     torch.manual_seed(options.seed)
-    mixed = elbox.fit_prior(run.model, data.examples("train", 2 * options.test), COMPONENTS, seed=options.seed).eval()
+    rows, how = data.examples("train", 2 * options.test), elbox.Training(seed=options.seed)
+    mixed = elbox.fit_prior(run.model, rows, FittedMixture(LATENT, COMPONENTS), how).model.eval()
     with torch.no_grad():
         codes = {
             "prior": run.model.prior().sample((len(x),)) if run.recipe.name in ("vae", "wae_mmd", "wae_gan") else None,

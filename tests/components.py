@@ -90,6 +90,7 @@ def small(name: str, spec: DataSpec | None = None, **settings: Any) -> recipes.R
     narrow = {
         k: v
         for k, v in {"hidden": (6,), "channels": (3, 4), "discriminator": (6,), "conditioner": (6,)}.items()
+        for k, v in {"hidden": (6,), "channels": (3, 4), "discriminator": (6,), "second": (6,)}.items()
         if k in known
     }
     return recipes.RECIPES[name](spec or SPECS.get(name, BINARY), **narrow | settings)
@@ -386,6 +387,14 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.gmvae": lambda: recipes.gmvae(BINARY, latent=LATENT, components=3, hidden=(6,)),
     "recipes.logistic_normal_topic_vae": lambda: recipes.logistic_normal_topic_vae(COUNT, latent=LATENT, hidden=(6,)),
     "recipes.vade": lambda: recipes.vade(BINARY, latent=LATENT, components=3, hidden=(6,)),
+    "priors.Diffusion": lambda: priors.Diffusion(LATENT, hidden=(6,), tolerance=0.01),
+    "priors.SecondStage": lambda: priors.SecondStage(
+        recipes.vae(DataSpec((LATENT,), "real"), latent=LATENT, hidden=(6,)).model, LATENT
+    ),
+    "priors.Staged": lambda: priors.Staged(priors.StandardNormal(LATENT), priors.NormalMixture(LATENT, components=3)),
+    "priors.Standardized": lambda: priors.Standardized(priors.NormalMixture(LATENT, components=3), LATENT),
+    "recipes.two_stage_vae": lambda: recipes.two_stage_vae(BINARY, latent=LATENT, hidden=(6,), second=(6,)),
+    "recipes.latent_diffusion": lambda: recipes.latent_diffusion(BINARY, latent=LATENT, hidden=(6,), second=(6,)),
 }
 
 

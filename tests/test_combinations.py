@@ -53,6 +53,9 @@ MIXTURES = (
     "priors.VampPrior",
     "priors.ExemplarPrior",
     "priors.Flow",
+    "priors.Diffusion",
+    "priors.SecondStage",
+    "priors.Standardized",
 )  # that do not factorise
 NO_CLOSED_FORM = (
     *MIXTURES,
@@ -179,6 +182,9 @@ def faults(c: Combination) -> set[str]:
         "its own objective": isinstance(estimator, Covariance)
         and not all(isinstance(player, TVO) for player in objective.pair),
         "a bound for two players": isinstance(estimator, WakeSleep) and not (alone and objective.needs_density),
+        "a density for chains": prior == "priors.SecondStage"
+        and not deterministic
+        and isinstance(estimator, MonteCarloEM),
         "a bound to be climbed": isinstance(estimator, MonteCarloEM) and not full_weight,
         "samples to be compared": objective.samples < samples_of(estimator),
         "a rate": isinstance(estimator, AnalyticKL) and not objective.uses_rate,

@@ -72,6 +72,7 @@ OTHER: dict[str, Any] = {
     "from_data": True,
     "widths": (5,),
     "concentration": 0.5,
+    "second": (5,),
     "seed": 7,
 }
 

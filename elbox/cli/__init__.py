@@ -17,12 +17,14 @@ from elbox.cli.codes import decode, encode, score
 from elbox.cli.evaluate import evaluate, report
 from elbox.cli.fit import fit, resume
 from elbox.cli.pictures import interpolate, reconstruct, sample
+from elbox.cli.prior import fit_prior
 from elbox.errors import ElboxError
 from elbox.runs import Interrupted
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "fit": fit,
     "resume": resume,
+    "fit-prior": fit_prior,
     "evaluate": evaluate,
     "sample": sample,
     "reconstruct": reconstruct,

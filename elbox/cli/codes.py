@@ -87,7 +87,7 @@ def score(
     run: RunFolder,
     new: NewData = None,
     out: Out = Path("scores.npy"),
-    samples: Samples = 1000,
+    samples: Samples = None,
     seed: Seed = 0,
     device: Device = "auto",
     devices: Devices = 1,
@@ -110,7 +110,9 @@ def score(
     with _writing(world, out, len(x), "log_likelihood") as add:
         for i, rows in parts(x, whole=isinstance(x, Tensor)):
             noise = world.seed(seed_of(seed, i))
-            likelihood = partial(log_likelihood, loaded.model, samples=samples, seed=noise, precision=precision)
+            likelihood = partial(
+                log_likelihood, loaded.model, samples=samples or loaded.samples, seed=noise, precision=precision
+            )
             values = world.over_rows(likelihood, rows)
             total += float(values.sum())
             add(values)

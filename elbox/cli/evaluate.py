@@ -15,14 +15,17 @@ from elbox.cli.shared import Device, Devices, Precision, opened, together
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.")]
 SplitName = Annotated[str, typer.Option(help="train, valid or test.")]
-Samples = Annotated[int, typer.Option(min=1, help="Importance samples S for each example; papers use 5000.")]
+Samples = Annotated[
+    int | None,
+    typer.Option(min=1, help="Importance samples S of an example; default: 1000, or 10 if log p(z) is slow."),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
 
 def evaluate(
     run: RunFolder,
     split: SplitName = "test",
-    samples: Samples = 1000,
+    samples: Samples = None,
     seed: Seed = 0,
     device: Device = "auto",
     devices: Devices = 1,
@@ -49,7 +52,7 @@ def evaluate(
 
 def report(
     run: RunFolder,
-    samples: Samples = 1000,
+    samples: Samples = None,
     seed: Seed = 0,
     device: Device = "auto",
     devices: Devices = 1,

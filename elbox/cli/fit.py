@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["fit", "resume"]
+__all__ = ["finish", "fit", "fresh", "resume"]
 
 import sys
 import time
@@ -22,6 +22,7 @@ from elbox.errors import RunError
 from elbox.evaluate import Evaluation
 from elbox.recipes.base import named
 from elbox.runs import Run
+from elbox.second_stage import described
 from elbox.train import Training, progress
 from elbox.train.launch import launch
 from elbox.train.processes import World, join, launched
@@ -92,9 +93,9 @@ def fit(
         _check_existing(out, data, recipe, training)
     folder = Path("runs") / f"{Path(data).stem}-{recipe}"
     if not launched(training):
-        return launch(fit, given | {"out": out or _fresh(folder)}, training, out or _fresh(folder))
+        return launch(fit, given | {"out": out or fresh(folder)}, training, out or fresh(folder))
     world = join(training)
-    target = world.on_first(lambda: out or _fresh(folder))
+    target = world.on_first(lambda: out or fresh(folder))
     # One split for all seeds, and one for all processes.
     silent = quiet or as_json or not world.first
     _say_reading(data, quiet=silent)
@@ -136,7 +137,12 @@ def resume(
 def finish(run: Run, seconds: float, world: World, *, quiet: bool, as_json: bool) -> None:
     """Evaluate, write the report and print the result."""
     silent = quiet or as_json or not world.first
-    say(f"evaluating on the test split with 1000 samples an example; later: elbox report {run.folder}", quiet=silent)
+    if "second_stage" in run.info:
+        say(described(run.info["second_stage"]), quiet=silent)
+    say(
+        f"evaluating on the test split with {run.samples} samples an example; later: elbox report {run.folder}",
+        quiet=silent,
+    )
     evaluation = run.evaluate(progress=counter(silent))
     if world.first:
         _print_result(run, evaluation, seconds, quiet=quiet, as_json=as_json)
@@ -208,7 +214,7 @@ def _check_existing(folder: Path, data: str, recipe: str, training: Training) ->
         )
 
 
-def _fresh(path: Path) -> Path:
+def fresh(path: Path) -> Path:
     """`path`, or the first of path-2, path-3, … that does not exist."""
     return next(p for p in (path if n == 1 else path.with_name(f"{path.name}-{n}") for n in count(1)) if not p.exists())
 

@@ -7,7 +7,7 @@ agree; one that moves with its parameters must lie in that of the prior wherever
 
 from __future__ import annotations
 
-__all__ = ["Support", "centre", "check_rate", "discrete", "mean", "moves", "real", "support"]
+__all__ = ["Support", "centre", "check_rate", "discrete", "estimated", "mean", "moves", "real", "support"]
 
 import math
 from typing import Any, NamedTuple
@@ -127,6 +127,20 @@ def real(d: Distribution) -> bool:
     """
     found = support(d)
     return not discrete(d) and (found is None or found.where == (-math.inf, math.inf))
+
+
+def estimated(d: Distribution) -> bool:
+    """Whether `log_prob` is an estimate, another one in each call: no chain can compare two of its values.
+
+    Arguments:
+        d: A distribution over vectors or numbers.
+
+    Example:
+        >>> import torch
+        >>> estimated(Normal(torch.zeros(2), torch.ones(2)))
+        False
+    """
+    return bool(getattr(d, "estimated", False)) or (hasattr(d, "base_dist") and estimated(d.base_dist))
 
 
 def moves(d: Distribution) -> bool:

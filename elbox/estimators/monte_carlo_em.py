@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from elbox import draws
 from elbox.distributions import VonMises
-from elbox.distributions.support import family, real, support
+from elbox.distributions.support import estimated, family, real, support
 from elbox.errors import IncompatibleError, SettingError, check_number, check_whole
 from elbox.estimators.base import FITS_ALL, Estimate, Estimator
 from elbox.estimators.wake_sleep import one_group
@@ -124,6 +124,11 @@ def _check_real(prior: Distribution) -> None:
         raise IncompatibleError(
             f"MonteCarloEM moves through real latent variables, got a prior over {support(prior) or 'discrete codes'}; "
             "use WakeSleep(), or a DiagonalNormal posterior with a StandardNormal prior"
+        )
+    if estimated(prior):
+        raise IncompatibleError(
+            "MonteCarloEM compares densities, got a prior whose log_prob is an estimate, another one in each call; use "
+            "WakeSleep(), or a StandardNormal prior"
         )
 
 

@@ -2,7 +2,6 @@
 
 from elbox.evaluate.bounds import evaluate, held_out, log_likelihood
 from elbox.evaluate.clusters import assignments, clustered
-from elbox.evaluate.ex_post import begin, fit_prior, refit
 from elbox.evaluate.latent import decode, encode, interpolate, manifold, most_active, traverse
 from elbox.evaluate.marginal import Marginal, marginal_likelihood
 from elbox.evaluate.result import Evaluation, MeanSE
@@ -12,18 +11,15 @@ __all__ = [
     "Marginal",
     "MeanSE",
     "assignments",
-    "begin",
     "clustered",
     "decode",
     "encode",
     "evaluate",
-    "fit_prior",
     "held_out",
     "interpolate",
     "log_likelihood",
     "manifold",
     "marginal_likelihood",
     "most_active",
-    "refit",
     "traverse",
 ]

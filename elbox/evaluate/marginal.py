@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from elbox.distributions.support import real
+from elbox.distributions.support import estimated, real
 from elbox.errors import IncompatibleError, SettingError
 from elbox.evaluate.chunks import MEMORY, bytes_written, rows_within
 from elbox.evaluate.result import MeanSE
@@ -132,6 +132,11 @@ def _check(model: Any, x: Tensor, c: Any, samples: int, chains: int) -> None:
         raise IncompatibleError(
             "got marginal_likelihood on a model whose latent variables are codes or bounded; expected real numbers, on "
             "which a normal density can be fitted; use log_likelihood"
+        )
+    if estimated(model.prior(c)):
+        raise IncompatibleError(
+            "got marginal_likelihood on a model whose log p(z) is an estimate, another one in each call; use "
+            "log_likelihood, which averages over it"
         )
     shape = tuple(q.event_shape)
     if len(shape) > 1 or shape[0] > DIMENSIONS:

@@ -5,6 +5,7 @@ Any `zuko.lazy.LazyDistribution` (a flow, a mixture) is a prior as it stands.
 
 from elbox.priors.bernoulli_prior import BernoulliPrior
 from elbox.priors.categorical_prior import CategoricalPrior
+from elbox.priors.diffusion import Diffusion
 from elbox.priors.exemplar_prior import ExemplarPrior
 from elbox.priors.factorized import Factorized
 from elbox.priors.fitted_mixture import FittedMixture
@@ -12,13 +13,17 @@ from elbox.priors.flow import Flow
 from elbox.priors.learned_normal import LearnedNormal
 from elbox.priors.logistic_normal import LogisticNormal
 from elbox.priors.normal_mixture import NormalMixture
+from elbox.priors.second_stage import SecondStage
 from elbox.priors.spike_slab import SpikeSlab
+from elbox.priors.staged import Staged
 from elbox.priors.standard_normal import StandardNormal
+from elbox.priors.standardized import Standardized
 from elbox.priors.vamp_prior import VampPrior
 
 __all__ = [
     "BernoulliPrior",
     "CategoricalPrior",
+    "Diffusion",
     "ExemplarPrior",
     "Factorized",
     "FittedMixture",
@@ -26,7 +31,10 @@ __all__ = [
     "LearnedNormal",
     "LogisticNormal",
     "NormalMixture",
+    "SecondStage",
     "SpikeSlab",
+    "Staged",
     "StandardNormal",
+    "Standardized",
     "VampPrior",
 ]

@@ -52,6 +52,11 @@ class FittedMixture(LazyDistribution):
         self.register_buffer("means", torch.zeros(components, latent))
         self.register_buffer("cholesky", torch.eye(latent).repeat(components, 1, 1))
 
+    @property
+    def after_training(self) -> FittedMixture:
+        """The part that is fitted when the model is trained: itself."""
+        return self
+
     def forward(self, c: Any = None) -> Distribution:
         weights = Categorical(logits=self.logits, validate_args=False)
         normals = MultivariateNormal(self.means, scale_tril=self.cholesky, validate_args=False)

@@ -20,6 +20,7 @@ from elbox.recipes.planar import planar_vae, radial_vae, sylvester_vae
 from elbox.recipes.priors import exemplar_vae, flow_prior_vae, vamp_vae
 from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
 from elbox.recipes.regularised import contractive_ae, rae_gp, rae_l2
+from elbox.recipes.second_stages import latent_diffusion, two_stage_vae
 from elbox.recipes.topics import logistic_normal_topic_vae
 from elbox.recipes.wasserstein import info_vae, swae, wae_mmd
 
@@ -51,6 +52,7 @@ __all__ = [
     "iaf_vae",
     "info_vae",
     "iwae",
+    "latent_diffusion",
     "linear_vae",
     "local_vi",
     "logistic_normal_topic_vae",
@@ -78,6 +80,7 @@ __all__ = [
     "sylvester_vae",
     "topic_vae",
     "tvo",
+    "two_stage_vae",
     "vade",
     "vae",
     "vae_full_covariance",

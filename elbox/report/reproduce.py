@@ -101,10 +101,17 @@ def _python(subject: Subject, training: Training) -> str:
         lines.append(f"recipe = elbox.recipes.{recipe.name}(data.spec{changed})")
     else:
         lines.append("recipe = ...  # made of parts: they are listed below and in run.json")
-    plain = Training().to_json()
-    settings = ", ".join(f"{k}={v!r}" for k, v in training.to_json().items() if v != plain[k])
-    lines.append(f"run = elbox.fit(recipe, data, elbox.Training({settings}))")
+    lines.append(f"run = elbox.fit(recipe, data, {_settings(training.to_json())})")
+    later = subject.run.info.get("second_stage", {})
+    if "of" in later:  # another run's model, whose prior was replaced
+        lines[-2] = "recipe = ...  # as below, but for its prior: that of the run whose prior was replaced"
+        lines.append(f"run = run.fit_prior(prior, {_settings(later['training'])})  # the prior is listed below")
     return "\n".join(lines)
+
+
+def _settings(training: dict[str, Any]) -> str:
+    plain = Training().to_json()
+    return f"elbox.Training({', '.join(f'{k}={v!r}' for k, v in training.items() if v != plain[k])})"
 
 
 def typed(value: Any) -> str:

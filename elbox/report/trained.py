@@ -11,6 +11,7 @@ from elbox.recipes.base import RECIPES
 from elbox.report.markup import Html, fragment, section, table, tag
 from elbox.report.reproduce import reproduction, typed
 from elbox.report.subject import Subject
+from elbox.second_stage import described
 
 UNITS = ("offset", "scale")  # taken from the data; long, and told elsewhere
 
@@ -156,6 +157,8 @@ def _everything(subject: Subject) -> Html:
     ]
     rows.append(("Parameters", f"{sum(p.numel() for p in model.parameters()):,}".replace(",", " ")))
     rows.append(("Training settings", _listed(info["training"])))
+    if "second_stage" in info:
+        rows.append(("Second stage", described(info["second_stage"]).removeprefix("second stage: ")))
     reasons = [*info.get("choice", {}).get("reasons", []), *info.get("notes", [])]
     rows.append(("Reasons", fragment(*(tag("span", r) for r in reasons))))
     rows.append(("Versions", ", ".join(f"{k} {v}" for k, v in info.get("versions", {}).items())))

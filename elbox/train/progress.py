@@ -95,7 +95,7 @@ class Lines(Observer):
 
     def on_evaluation(self, row: dict[str, Any]) -> None:
         """A line with the held-out bound."""
-        self._line(row["step"], f" · held-out {row['bound']:.2f}{' (best)' if row['best'] else ''}")
+        self._line(row["step"], f"held-out {row['bound']:.2f}{' (best)' if row['best'] else ''}")
 
     def on_message(self, message: str) -> None:
         """The message on a line of its own."""
@@ -104,7 +104,7 @@ class Lines(Observer):
     def _line(self, step: int, more: str) -> None:
         self._next = time.monotonic() + self.every
         speed = self._clock.describe(step) if self._clock else ""
-        self.on_message(f"step {step}/{self._total} · {self._values}{more}{' · ' + speed if speed else ''}")
+        self.on_message(" · ".join(part for part in (f"step {step}/{self._total}", self._values, more, speed) if part))
 
 
 class Bar(Observer):

@@ -10,11 +10,12 @@ from sklearn.mixture import GaussianMixture
 
 import elbox
 from elbox import VAE, DataError, DataSpec, recipes
-from elbox.evaluate import encode, refit
+from elbox.evaluate import encode
 from elbox.likelihoods import FixedGaussian, Poisson
 from elbox.nn import MLP, LogTotal
 from elbox.posteriors import Deterministic, DiagonalNormal
 from elbox.priors import FittedMixture, LearnedNormal, StandardNormal
+from elbox.second_stage import second_stage
 
 
 def codes(n: int = 500) -> torch.Tensor:
@@ -63,7 +64,7 @@ def autoencoder() -> VAE:
 def test_fit_prior_makes_an_autoencoder_a_model_that_can_be_sampled() -> None:
     model, x = autoencoder(), torch.randn(300, 5)
     state = torch.get_rng_state()
-    fitted = elbox.fit_prior(model, x, components=3)
+    fitted = elbox.fit_prior(model, x, FittedMixture(2, 3)).model
     assert torch.equal(state, torch.get_rng_state())
     assert model.prior is None
     assert fitted.likelihood is model.likelihood
@@ -81,9 +82,9 @@ def test_fit_prior_keeps_what_the_model_computes_its_condition_with() -> None:
     likelihood, net = Poisson(MLP(2, [8], 5, context=1)), MLP(5, [8], (2, 2), context=1)
     model = VAE(StandardNormal(2), likelihood, DiagonalNormal(net, 2), LogTotal())
     x = torch.poisson(3 * torch.ones(50, 5))
-    fitted = elbox.fit_prior(model, x, components=2)
+    fitted = elbox.fit_prior(model, x, FittedMixture(2, 2)).model
     assert fitted.condition is model.condition
-    given = elbox.fit_prior(model, x, components=2, c=LogTotal()(x))
+    given = elbox.fit_prior(model, x, FittedMixture(2, 2), c=LogTotal()(x)).model
     torch.testing.assert_close(fitted.prior.means, given.prior.means)
     assert fitted.log_prob(x, samples=3).isfinite().all()
 
@@ -94,15 +95,16 @@ def test_fit_prior_of_a_vae_is_to_draws_of_its_posteriors() -> None:
     x = torch.randn(20_000, 5)
     q = model.encode(x)
     total = q.mean.var() + q.variance.mean()
-    found = elbox.fit_prior(model, x, components=1).prior().variance
+    found = elbox.fit_prior(model, x, FittedMixture(1, 1)).model.prior().variance
     assert found.item() == pytest.approx(total.item(), rel=0.05)
     assert total > 1.3 * q.mean.var()
 
 
-def test_refit_leaves_other_priors_alone() -> None:
+def test_other_priors_are_not_fitted_after_training() -> None:
+    data = elbox.from_array(torch.randn(30, 5).numpy())
     model = VAE(LearnedNormal(2), FixedGaussian(MLP(2, [], 5)), Deterministic(MLP(5, [], 2), 2))
     before = [p.clone() for p in model.prior.parameters()]
-    refit(model, torch.randn(30, 5))
+    assert second_stage(model, data, elbox.Training()) is None
     assert all(torch.equal(a, b) for a, b in zip(before, model.prior.parameters(), strict=True))
 
 
@@ -111,7 +113,7 @@ def test_the_fitted_prior_raises_the_bound_of_a_vae() -> None:
     torch.manual_seed(0)
     model = VAE(StandardNormal(2), FixedGaussian(MLP(2, [], 5)), DiagonalNormal(MLP(5, [], (2, 2)), 2))
     x = 3 + torch.randn(400, 5)
-    before, after = (elbox.evaluate(m, x, samples=20).elbo.mean for m in (model, elbox.fit_prior(model, x)))
+    before, after = (elbox.evaluate(m, x, samples=20).elbo.mean for m in (model, elbox.fit_prior(model, x).model))
     assert after > before
 
 

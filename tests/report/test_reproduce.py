@@ -35,6 +35,15 @@ def test_defaults_are_left_out():
     assert not any(w.startswith(("warmup", "--lr", "--seed", "--batch", "schedule", "activation")) for w in words)
 
 
+def test_a_run_with_another_prior_says_that_it_is_one():
+    from elbox.priors import LearnedNormal
+
+    run = digits(latent=2).fit_prior(LearnedNormal(2), replace(QUICK, epochs=1, lr=0.01))
+    program = command(run)
+    assert "run = run.fit_prior(prior, elbox.Training(epochs=1" in program
+    assert "lr=0.01" in program.splitlines()[-1]
+
+
 def test_the_command_line_makes_the_same_run_of_it(tmp_path):
     from elbox.cli import main
 
