@@ -17,6 +17,7 @@ from elbox.distributions.multivariate_normal import MultivariateNormal
 from elbox.distributions.negative_binomial import NegativeBinomial, ZeroInflatedNegativeBinomial
 from elbox.distributions.normal import diagonal_normal, soft_clip
 from elbox.distributions.one_hots import OneHots
+from elbox.distributions.own_draws import OwnDraws
 from elbox.distributions.poisson import Poisson
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.rgb_logistic_mixture import RGBLogisticMixture
@@ -39,6 +40,7 @@ __all__ = [
     "MultivariateStudentT",
     "NegativeBinomial",
     "OneHots",
+    "OwnDraws",
     "Poisson",
     "RGBLogisticMixture",
     "Rayleigh",

@@ -39,11 +39,13 @@ class Estimator(ABC):
         unbiased: Whether the gradient's expectation is that of the objective.
         bias: Of what kind its bias is, in words; empty if there is none.
         robust: Whether it bears rounding of a network's outputs to bfloat16 (`Likelihood.robust`).
+        players: 2 where model and posterior each follow a loss of their own, whatever the objective.
     """
 
     unbiased: bool = True
     bias: str = ""
     robust: bool = True
+    players: int = 1
 
     @property
     @abstractmethod
@@ -132,15 +134,18 @@ class Estimator(ABC):
     def _refuse_shared(self, model: nn.Module, objective: Objective) -> None:
         """Two players need parameters of their own."""
         generative, inference = objective.pair
-        inside = {id(m) for m in getattr(model, "posterior", nn.Module()).modules()}
-        if (
-            generative is not inference
-            and {id(getattr(model, "prior", None)), id(getattr(model, "likelihood", None))} & inside
+        posterior = getattr(model, "posterior", nn.Module())
+        inside = {id(m) for m in posterior.modules()}
+        shared = bool({id(getattr(model, "prior", None)), id(getattr(model, "likelihood", None))} & inside)
+        for who, apart in (
+            (objective, generative is not inference and shared),
+            (self, self.players > 1 and getattr(posterior, "moves_model", False)),
         ):
-            raise IncompatibleError(
-                f"{type(objective).__name__} trains model and posterior apart, and "
-                f"{type(model.posterior).__name__} holds parts of the model; use a DiagonalNormal posterior"
-            )
+            if apart:
+                raise IncompatibleError(
+                    f"{type(who).__name__} trains model and posterior apart, and {type(posterior).__name__} holds "
+                    "parts of the model; use a DiagonalNormal posterior"
+                )
 
     def _refuse_of_batch(self, model: nn.Module, objective: Objective) -> None:
         """A density that looks at all samples of the batch at once cannot be weighed or resampled one by one."""

@@ -63,6 +63,7 @@ class MonteCarloEM(Estimator, nn.Module):
     """
 
     unbiased = False
+    players = 2
     bias = "prior and likelihood follow log p(x), as far as the chains have mixed; the posterior follows the chains"
     robust = False  # rounding log p(x, z) by a tenth of a nat would decide what is accepted
     log_step: Tensor

@@ -51,6 +51,7 @@ class WakeSleep(Estimator):
     """
 
     unbiased = False
+    players = 2
     bias = "the posterior follows the reverse KL, not the objective"
 
     def __init__(self, wake: float = 0.0, sleep: float = 1.0) -> None:

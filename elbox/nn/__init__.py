@@ -6,6 +6,7 @@ from elbox.nn.conv import ConvDecoder, ConvEncoder
 from elbox.nn.log_counts import LogCounts
 from elbox.nn.log_total import LogTotal
 from elbox.nn.mlp import MLP
+from elbox.nn.radial_metric import RadialMetric
 from elbox.nn.standardize import Standardize
 from elbox.nn.tied import Layer, Transposed
 
@@ -19,6 +20,7 @@ __all__ = [
     "LogCounts",
     "LogTotal",
     "MLP",
+    "RadialMetric",
     "Standardize",
     "Transposed",
 ]

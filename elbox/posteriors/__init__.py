@@ -3,8 +3,11 @@
 Any `zuko.lazy.LazyDistribution` with x as its context (a conditional flow) is a posterior as it stands.
 """
 
+from elbox.posteriors.auxiliary import Auxiliary
+from elbox.posteriors.batch_normalized import BatchNormalized
 from elbox.posteriors.bernoulli_code import BernoulliCode
 from elbox.posteriors.categorical_code import CategoricalCode
+from elbox.posteriors.committed_normal import CommittedNormal
 from elbox.posteriors.corrupted import Corrupted
 from elbox.posteriors.deterministic import Deterministic
 from elbox.posteriors.diagonal_normal import DiagonalNormal
@@ -12,11 +15,17 @@ from elbox.posteriors.factorized import Factorized
 from elbox.posteriors.from_prior import FromPrior
 from elbox.posteriors.full_normal import FullNormal
 from elbox.posteriors.full_student_t import FullStudentT
+from elbox.posteriors.hamiltonian import Hamiltonian
 from elbox.posteriors.local_normal import LocalNormal
+from elbox.posteriors.refined import Refined
+from elbox.posteriors.riemannian_hamiltonian import RiemannianHamiltonian
 
 __all__ = [
+    "Auxiliary",
+    "BatchNormalized",
     "BernoulliCode",
     "CategoricalCode",
+    "CommittedNormal",
     "Corrupted",
     "Deterministic",
     "DiagonalNormal",
@@ -24,5 +33,8 @@ __all__ = [
     "FromPrior",
     "FullNormal",
     "FullStudentT",
+    "Hamiltonian",
     "LocalNormal",
+    "Refined",
+    "RiemannianHamiltonian",
 ]

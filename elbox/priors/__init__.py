@@ -3,6 +3,7 @@
 Any `zuko.lazy.LazyDistribution` (a flow, a mixture) is a prior as it stands.
 """
 
+from elbox.priors.ar1 import AR1
 from elbox.priors.bernoulli_prior import BernoulliPrior
 from elbox.priors.categorical_prior import CategoricalPrior
 from elbox.priors.factorized import Factorized
@@ -12,6 +13,7 @@ from elbox.priors.normal_mixture import NormalMixture
 from elbox.priors.standard_normal import StandardNormal
 
 __all__ = [
+    "AR1",
     "BernoulliPrior",
     "CategoricalPrior",
     "Factorized",

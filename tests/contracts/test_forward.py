@@ -18,11 +18,12 @@ from tests.components import FEATURES, IMAGE, LATENT, LEVELS, event_of, make, of
 from tests.components import objective as make_objective
 
 K, B = 4, 3
-WITHOUT_PARAMETERS = ("priors.StandardNormal", "priors.FittedMixture", "nn.Standardize", "nn.LogTotal")
+WITHOUT_PARAMETERS = ("priors.StandardNormal", "priors.AR1", "priors.FittedMixture", "nn.Standardize", "nn.LogTotal")
 OF_ANOTHER = {"nn.Transposed": {"layer.affine.bias"}}  # parameters that only another user of the object needs
 STANDARD = diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT))
 DISCRETE = ("posteriors.BernoulliCode", "posteriors.CategoricalCode")
 CONSTANT = ("posteriors.LocalNormal",)  # its parameters are found in the forward pass, and are constants after it
+OWN_DRAWS = ("posteriors.Auxiliary", "posteriors.Hamiltonian", "posteriors.RiemannianHamiltonian")  # scored alone
 RANDOM = ("nn.Bayesian", "nn.BayesianLinear")
 
 
@@ -57,10 +58,16 @@ def test_posterior(name: str) -> None:
     q = make(name)(inputs(name))
     assert q.batch_shape == (B,)
     assert q.event_shape == (LATENT,)
-    assert q.mean.shape == (B, LATENT)
     z = drawn(q, K)
     assert z.shape == (K, B, LATENT)
-    assert q.log_prob(z).shape == (K, B)
+    if name in OWN_DRAWS:
+        assert [t.shape for t in q.rsample_and_log_prob((K,))] == [(K, B, LATENT), (K, B)]
+        assert [t.shape for t in q.rsample_and_log_prob()] == [(B, LATENT), (B,)]
+        with pytest.raises(IncompatibleError, match=r"knows the density of its own draws alone; use Reparameterized"):
+            q.log_prob(z)
+    else:
+        assert q.mean.shape == (B, LATENT)
+        assert q.log_prob(z).shape == (K, B)
     assert z.requires_grad == (name not in (*DISCRETE, *CONSTANT))
 
 
@@ -152,6 +159,9 @@ def loss_of(name: str) -> tuple[nn.Module, Tensor]:
         return part, part().log_prob(torch.randn(K, LATENT)).sum()
     if name.startswith("posteriors."):
         q = part(inputs(name))
+        if name in OWN_DRAWS:
+            z, log_q = q.rsample_and_log_prob((K,))
+            return part, log_q.sum() + z.square().sum()
         return part, q.log_prob(torch.randn(K, B, LATENT)).nan_to_num(0, 0, 0).sum() + drawn(q, K).square().sum()
     if name.startswith("likelihoods."):
         p = part(inputs(name))
