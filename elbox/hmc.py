@@ -11,7 +11,7 @@ a one goes nowhere: `adapted` steers it to a rate of acceptance.
 
 from __future__ import annotations
 
-__all__ = ["Chains", "Field", "Kinetic", "adapted", "field_of", "generalized_leapfrog", "hmc", "leapfrog", "own"]
+__all__ = ["Chains", "Field", "Slope", "adapted", "field_of", "generalized_leapfrog", "hmc", "leapfrog", "own"]
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 Field = Callable[[Tensor], tuple[Tensor, Tensor]]  # z [..., D] ↦ (log p(z) [...], its gradient [..., D])
-Kinetic = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # (z, ρ) ↦ the derivatives of T(z, ρ), each [..., D]
+Slope = Callable[[Tensor, Tensor], Tensor]  # (z, ρ) ↦ a derivative of a kinetic energy T(z, ρ), [..., D]
 JITTER = 0.2  # steps vary by this share from transition to transition, so that no chain goes round in a circle
 
 
@@ -109,7 +109,8 @@ def leapfrog(
 
 def generalized_leapfrog(
     field: Field,
-    kinetic: Kinetic,
+    push: Slope,
+    velocity: Slope,
     z: Tensor,
     momentum: Tensor,
     slope: Tensor,
@@ -128,7 +129,8 @@ def generalized_leapfrog(
 
     Arguments:
         field: z ↦ (log p(z), ∇log p(z)).
-        kinetic: (z, ρ) ↦ (∂_z T, ∂_ρ T).
+        push: (z, ρ) ↦ ∂_z T.
+        velocity: (z, ρ) ↦ ∂_ρ T.
         z: Position, [..., D].
         momentum: ρ, [..., D].
         slope: ∇log p at z, [..., D].
@@ -139,21 +141,20 @@ def generalized_leapfrog(
         z', ρ', log p(z') and ∇log p(z').
 
     Example:
-        >>> flat = lambda z, momentum: (torch.zeros_like(z), momentum)  # T = ½ ‖ρ‖²
+        >>> flat = lambda z, momentum: torch.zeros_like(z), lambda z, momentum: momentum  # T = ½ ‖ρ‖²
         >>> start = torch.ones(1), torch.zeros(1), -torch.ones(1), 0.1
         >>> field = field_of(lambda z: -0.5 * z.square().sum(-1))
-        >>> generalized_leapfrog(field, flat, *start, iterations=3)[:2] == leapfrog(field, *start, 1)[:2]
+        >>> generalized_leapfrog(field, *flat, *start, iterations=3)[:2] == leapfrog(field, *start, 1)[:2]
         True
     """
     half = momentum
     for _ in range(iterations):
-        half = momentum + 0.5 * step * (slope - kinetic(z, half)[0])
-    before = kinetic(z, half)[1]
-    end = z
+        half = momentum + 0.5 * step * (slope - push(z, half))
+    before, end = velocity(z, half), z
     for _ in range(iterations):
-        end = z + 0.5 * step * (before + kinetic(end, half)[1])
+        end = z + 0.5 * step * (before + velocity(end, half))
     value, slope = field(end)
-    return end, half + 0.5 * step * (slope - kinetic(end, half)[0]), value, slope
+    return end, half + 0.5 * step * (slope - push(end, half)), value, slope
 
 
 def hmc(

@@ -44,7 +44,7 @@ class Auxiliary(LazyDistribution):
     Shapes:
         x [B, *event] → distribution with batch shape [B] over [D], whose density is known of its own draws alone.
 
-    With a condition c the contexts are (x, c, a) and (x, c, z).
+    With a condition c [B, C] the contexts are (x, [c, a]) and (x, [c, z]), side by side.
 
     Example:
         >>> from elbox.nn import MLP
@@ -72,11 +72,10 @@ class Auxiliary(LazyDistribution):
             draw: How both are drawn and scored (`elbox.draws`).
         """
         a, log_qa, qa = draw(self.auxiliary, context, samples)
-        seen = context if isinstance(context, tuple) else (context,)
-        wide = tuple(t.expand(samples, *t.shape) for t in seen)
-        z, log_qz, qz = draw(self.posterior, (*wide, a), 1)
+        x, *condition = (t.expand(samples, *t.shape) for t in _tensors(context))
+        z, log_qz, qz = draw(self.posterior, (x, torch.cat([*condition, a], -1)), 1)
         z, log_qz = z.reshape(*a.shape[:2], -1), log_qz.reshape(a.shape[:2])
-        r = self.reverse((*wide, z))
+        r = self.reverse((x, torch.cat([*condition, z], -1)))
         return Draw(z, log_qz, qz), {"a": Group(a, r.log_prob(a), log_qa, r, qa, below=True)}
 
 
@@ -84,8 +83,7 @@ class _Margin(OwnDraws):
     """q(z|x) of a batch of contexts."""
 
     def __init__(self, posterior: Auxiliary, context: Any) -> None:
-        x = context[0] if isinstance(context, tuple) else context
-        super().__init__("Auxiliary", x.shape[:1], torch.Size([posterior.latent]))
+        super().__init__("Auxiliary", _tensors(context)[0].shape[:1], torch.Size([posterior.latent]))
         self.posterior, self.context = posterior, context
 
     def rsample_and_log_prob(self, sample_shape: _size = torch.Size()) -> tuple[Tensor, Tensor]:  # noqa: B008
@@ -93,6 +91,10 @@ class _Margin(OwnDraws):
         log_q = log_qz + groups["a"].log_qz - groups["a"].log_pz
         shape = self._extended_shape(sample_shape)
         return z.reshape(shape), log_q.reshape(shape[:-1])
+
+
+def _tensors(context: Any) -> tuple[Tensor, ...]:
+    return context if isinstance(context, tuple) else (context,)
 
 
 def _freely(posterior: nn.Module, context: Any, samples: int) -> Draw:

@@ -78,8 +78,8 @@ class CommittedNormal(LazyDistribution):
         return diagonal_normal((self._least(scale) + F.softplus(h)).sqrt(), scale)
 
     def _least(self, scale: Tensor) -> Tensor:
-        """m(σ), which rounding makes a little negative next to its roots."""
-        return (2 * self.each + 1 + 2 * scale.log() - scale.square()).clamp(min=0)
+        """m(σ), kept from 0, which it is at its roots: there the square root has no slope."""
+        return (2 * self.each + 1 + 2 * scale.log() - scale.square()).clamp(min=1e-6)
 
 
 def _root(delta: float, u: float) -> float:

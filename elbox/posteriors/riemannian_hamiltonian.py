@@ -87,21 +87,26 @@ class RiemannianHamiltonian(Evolving):
         return _log_normal((factor.mT @ momentum[..., None]).squeeze(-1), factor)
 
     def step(self, field: Field, z: Tensor, momentum: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        slopes = self._push, self._velocity
         z, momentum, _, slope = generalized_leapfrog(
-            field, self._kinetic, z, momentum, slope, self.size, self.iterations
+            field, *slopes, z, momentum, slope, step=self.size, iterations=self.iterations
         )
         return z, momentum, slope
 
-    def _kinetic(self, z: Tensor, momentum: Tensor) -> tuple[Tensor, Tensor]:
-        """∂_z and ∂_ρ of T(z, ρ) = ½ log|G(z)| + ½ ρᵀ G⁻¹(z) ρ; the momentum may itself be made of z."""
+    def _velocity(self, z: Tensor, momentum: Tensor) -> Tensor:
+        """∂_ρ of T(z, ρ) = ½ log|G(z)| + ½ ρᵀ G⁻¹(z) ρ."""
+        velocity: Tensor = (self.metric(z) @ momentum[..., None]).squeeze(-1)
+        return velocity
+
+    def _push(self, z: Tensor, momentum: Tensor) -> Tensor:
+        """∂_z of T(z, ρ); the momentum may itself be made of z."""
         through = torch.is_grad_enabled()
         with torch.enable_grad():
             at = own(z, through=through)
             inverse = self.metric(at)
-            velocity = (inverse @ momentum[..., None]).squeeze(-1)
-            energy = 0.5 * (momentum * velocity).sum(-1) - _log_det(_factor(inverse))
+            energy = 0.5 * (momentum * (inverse @ momentum[..., None]).squeeze(-1)).sum(-1) - _log_det(_factor(inverse))
             (slope,) = torch.autograd.grad(energy.sum(), at, create_graph=through, materialize_grads=True)
-        return slope, velocity if through else velocity.detach()
+        return slope
 
 
 def _factor(inverse: Tensor) -> Tensor:

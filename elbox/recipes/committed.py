@@ -44,8 +44,8 @@ def bn_vae(
         0.6
     """
     base = vae(data, latent, hidden, activation, likelihood, 0.0)
-    model = base.model
-    return replace(base, model=VAE(model.prior, model.likelihood, BatchNormalized(model.posterior.net, latent, gamma)))
+    net: nn.Module = base.model.posterior.net  # type: ignore[assignment]
+    return replace(base, model=VAE(base.model.prior, base.model.likelihood, BatchNormalized(net, latent, gamma)))
 
 
 @recipe
@@ -76,5 +76,5 @@ def delta_vae(
         0.25
     """
     base = vae(data, latent, hidden, activation, likelihood, 0.0)
-    model = base.model
-    return replace(base, model=VAE(model.prior, model.likelihood, CommittedNormal(model.posterior.net, latent, rate)))
+    net: nn.Module = base.model.posterior.net  # type: ignore[assignment]
+    return replace(base, model=VAE(base.model.prior, base.model.likelihood, CommittedNormal(net, latent, rate)))

@@ -92,7 +92,7 @@ def semi_amortised_vae(
         torch.Size([4, 2])
     """
     base = vae(data, latent, hidden, activation, likelihood, warmup)
-    prior, decoder, posterior = base.model.prior, base.model.likelihood, base.model.posterior
+    prior, decoder, posterior = _parts(base)
     return replace(base, model=VAE(prior, decoder, Refined(posterior, prior, decoder, latent, steps, lr)))
 
 
@@ -125,7 +125,7 @@ def hamiltonian_vae(
         5
     """
     base = vae(data, latent, hidden, activation, likelihood, 0.0)
-    prior, decoder, posterior = base.model.prior, base.model.likelihood, base.model.posterior
+    prior, decoder, posterior = _parts(base)
     flow = Hamiltonian(posterior, prior, decoder, latent, steps, temperature=temperature)
     return replace(base, model=VAE(prior, decoder, flow), estimator=Reparameterized())
 
@@ -162,6 +162,12 @@ def riemannian_hamiltonian_vae(
         3
     """
     base = vae(data, latent, hidden, activation, likelihood, 0.0)
-    prior, decoder, posterior = base.model.prior, base.model.likelihood, base.model.posterior
+    prior, decoder, posterior = _parts(base)
     flow = RiemannianHamiltonian(posterior, prior, decoder, RadialMetric(latent, centroids), steps, step)
     return replace(base, model=VAE(prior, decoder, flow), estimator=Reparameterized())
+
+
+def _parts(base: Recipe) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Prior, likelihood and posterior."""
+    assert base.model.prior is not None
+    return base.model.prior, base.model.likelihood, base.model.posterior
