@@ -122,9 +122,9 @@ def test_flat_metric_is_no_metric() -> None:
 
 DRAWS = 4000
 LINEAR = {
-    "cold": lambda q, p, l: Hamiltonian(q, p, l, LATENT, steps=3, temperature=1.0),
-    "tempered": lambda q, p, l: Hamiltonian(q, p, l, LATENT, steps=3, temperature=1.5),
-    "Riemannian": lambda q, p, l: RiemannianHamiltonian(q, p, l, RadialMetric(LATENT), temperature=1.5),
+    "cold": lambda q, p, x_z: Hamiltonian(q, p, x_z, LATENT, steps=3, temperature=1.0),
+    "tempered": lambda q, p, x_z: Hamiltonian(q, p, x_z, LATENT, steps=3, temperature=1.5),
+    "Riemannian": lambda q, p, x_z: RiemannianHamiltonian(q, p, x_z, RadialMetric(LATENT), temperature=1.5),
 }
 
 

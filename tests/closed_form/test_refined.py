@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -37,7 +39,7 @@ def test_steps_lead_to_the_true_posterior(prior: str) -> None:
     vae, x = linear_gaussian("diagonal", prior, exact=False, off=0.3), data(6)
     gaps = [gap(refined(vae, steps=k, samples=16), x) for k in (1, 5, 20, 200)]
     gaps = [gap(vae, x), *gaps]
-    assert all((after < before).all() for before, after in zip(gaps, gaps[1:], strict=False))
+    assert all((after < before).all() for before, after in itertools.pairwise(gaps))
     assert gaps[0].min() > 0.3
     assert gaps[3].max() < 0.2 * gaps[0].min()
     assert gaps[4].max() < 0.01
@@ -155,7 +157,7 @@ def test_what_is_refused() -> None:
         Refined(start, p, likelihood, 2, steps=0)
     with pytest.raises(IncompatibleError, match="got Refined with OptimalGaussian"):
         Refined(start, p, OptimalGaussian(decoder(5)), 2)
-    with pytest.raises(IncompatibleError, match="got a FullNormal posterior to be refined; .* use DiagonalNormal"):
+    with pytest.raises(IncompatibleError, match=r"got a FullNormal posterior to be refined; .* use DiagonalNormal"):
         Refined(FullNormal(MLP(5, [], (4, 2)), 2), p, likelihood, 2)(torch.ones(3, 5))
 
 
