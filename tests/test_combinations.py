@@ -24,7 +24,17 @@ from elbox.estimators import (
     WakeSleep,
 )
 from elbox.estimators.base import Estimator
-from elbox.objectives import CIWAE, MIWAE, TVO, Contractive, InferredPrior, Objective, TotalCorrelation
+from elbox.objectives import (
+    CIWAE,
+    MIWAE,
+    TVO,
+    VAEGAN,
+    Contractive,
+    InferredPrior,
+    MutualInformation,
+    Objective,
+    TotalCorrelation,
+)
 from elbox.train.step import Step
 from tests.advice import Advice, advised
 from tests.components import FEATURES, LATENT, event_of, make, of
@@ -43,9 +53,14 @@ FACTORISED = (
     "posteriors.Factorized",
     "posteriors.FromPrior",
     "posteriors.LocalNormal",
+    "posteriors.BatchNormalized",
+    "posteriors.CommittedNormal",
+    "posteriors.Refined",
 )
+OWN_DRAWS = ("posteriors.Hamiltonian", "posteriors.RiemannianHamiltonian")  # which score their own draws alone
 MIXTURES = ("priors.NormalMixture", "priors.FittedMixture")
 NO_CLOSED_FORM = (*MIXTURES, "priors.Factorized")
+TOGETHER_IN_TIME = ("priors.AR1", "posteriors.Factorized"), ("priors.AR1", "posteriors.FullStudentT")  # nor these pairs
 PAIRED = (*FACTORISED, "posteriors.BernoulliCode")  # whose log q(z_d|x_n) is known
 CODES = {
     "posteriors.BernoulliCode": "bits",
@@ -144,6 +159,7 @@ def faults(c: Combination) -> set[str]:
     penalties, per_dimension = getattr(objective, "penalties", ()), getattr(objective, "per_dimension", False)
     generative, inference = objective.pair
     alone, together = objective.separable, isinstance(estimator, TOGETHER)
+    several, alone_scored = posterior == "posteriors.Auxiliary", posterior in OWN_DRAWS
     full_weight = isinstance(objective, Renyi | MIWAE | CIWAE | TVO) or (
         isinstance(objective, ELBO) and alone and objective.beta == 1.0
     )
@@ -165,16 +181,33 @@ def faults(c: Combination) -> set[str]:
         "a bound to be climbed": isinstance(estimator, MonteCarloEM) and not full_weight,
         "samples to be compared": objective.samples < samples_of(estimator),
         "a rate": isinstance(estimator, AnalyticKL) and not objective.uses_rate,
-        "a rate in closed form": isinstance(estimator, AnalyticKL) and prior in NO_CLOSED_FORM and not deterministic,
+        "a rate in closed form": isinstance(estimator, AnalyticKL)
+        and not deterministic
+        and (prior in NO_CLOSED_FORM or (prior, posterior) in TOGETHER_IN_TIME or several or alone_scored),
+        "more than its own draws": alone_scored and not isinstance(estimator, Reparameterized),
+        "one group": several
+        and (
+            isinstance(estimator, MonteCarloEM)
+            or (isinstance(estimator, WakeSleep) and estimator.sleep > 0)
+            or (isinstance(estimator, Path) and not objective.uses_rate)
+            or any(p.of_latents for p in penalties)
+            or isinstance(objective, VAEGAN)
+        ),
+        "parameters of its own": posterior == "posteriors.Refined" and isinstance(estimator, WakeSleep | MonteCarloEM),
         "sums of distortion and rate": isinstance(estimator, Enumerated)
         and (not objective.uses_rate or objective.sees_samples),
         "a likelihood of each example": c.likelihood == "likelihoods.OptimalGaussian"
         and not (together and (objective.uses_rate or not objective.needs_density)),
         "a slope": posterior == "posteriors.LocalNormal" and any(isinstance(p, Contractive) for p in penalties),
         "known factors": posterior not in PAIRED and any(isinstance(p, TotalCorrelation) for p in penalties),
-        "known moments": posterior == "posteriors.FullStudentT"
+        "known moments": (posterior == "posteriors.FullStudentT" or alone_scored)
         and any(isinstance(p, InferredPrior) for p in penalties),
-        "a rate per dimension": per_dimension and not (codes or (posterior in FACTORISED and prior not in MIXTURES)),
+        "a known mean": alone_scored and any(isinstance(p, Contractive) for p in penalties),
+        "known pairs": alone_scored and any(isinstance(p, MutualInformation) for p in penalties),
+        "a rate per dimension": per_dimension
+        and not (
+            codes or (posterior in (*FACTORISED, "posteriors.Auxiliary") and prior not in (*MIXTURES, "priors.AR1"))
+        ),
     }
     return {rule for rule, broken in rules.items() if broken}
 

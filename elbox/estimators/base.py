@@ -39,12 +39,14 @@ class Estimator(ABC):
         unbiased: Whether the gradient's expectation is that of the objective.
         bias: Of what kind its bias is, in words; empty if there is none.
         robust: Whether it bears rounding of a network's outputs to bfloat16 (`Likelihood.robust`).
+        own_draws: Whether draws with their own density are all that it needs of a posterior (`OwnDraws`).
         players: 2 where model and posterior each follow a loss of their own, whatever the objective.
     """
 
     unbiased: bool = True
     bias: str = ""
     robust: bool = True
+    own_draws: bool = False
     players: int = 1
 
     @property
@@ -108,6 +110,12 @@ class Estimator(ABC):
             IncompatibleError: naming both, and a pair that works.
         """
         check_fits_model(objective)
+        posterior = getattr(model, "posterior", None)
+        if getattr(posterior, "own_draws", False) and not self.own_draws:
+            raise IncompatibleError(
+                f"{type(self).__name__} needs a posterior whose density or rate is known, and "
+                f"{type(posterior).__name__} knows the density of its own draws alone; use Reparameterized()"
+            )
         if getattr(model, "deterministic", False):
             self._refuse_deterministic(objective)
         self._refuse_shared(model, objective)

@@ -35,6 +35,8 @@ class Evolving(LazyDistribution):
     A subclass defines `start`, `log_momentum` and `step`.
     """
 
+    own_draws = True
+
     def __init__(
         self, posterior: nn.Module, prior: nn.Module, likelihood: nn.Module, steps: int, temperature: float
     ) -> None:
