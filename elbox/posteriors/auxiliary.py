@@ -25,12 +25,12 @@ class Auxiliary(LazyDistribution):
 
         log p(x) ≥ E_{q(a|x) q(z|a,x)}[ log p(x, z) + log r(a|x, z) − log q(a|x) − log q(z|a, x) ],
 
-    equal to the ELBO of q(z|x) where r(a|x, z) is the true conditional q(a|x, z). The auxiliary variables are a second
-    group "a" of latent variables, with the prior r: its rate, KL(q(a|x) ‖ r) on average, is what not knowing q(z|x)
-    costs. Model, prior and likelihood know nothing of a.
+    below the ELBO of q(z|x) by E KL(q(a|x, z) ‖ r(a|x, z)), what not knowing q(z|x) costs. The auxiliary variables are
+    a group "a" of latent variables beside z, with r as their prior; neither prior nor likelihood see them. The rates
+    of the two belong together: that of a alone is E KL(q(a|x, z) ‖ r) less the information between a and z, and may
+    well be negative. It has no closed form: r is conditioned on z, which was drawn given a.
 
-    Several estimators score z and a jointly, and are unbiased: `Reparameterized`, `Score`, and `Path` with the ELBO.
-    There is no closed form of the rate: r is conditioned on z, which was drawn given a.
+    Estimators that score z and a jointly are unbiased: `Reparameterized`, `Score`, and `Path` with the ELBO.
 
     Reference: Maaløe et al. (2016), *Auxiliary deep generative models*, §2.2; Ranganath et al. (2016), *Hierarchical
     variational models*, §2.
