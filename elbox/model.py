@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["VAE"]
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -86,7 +87,7 @@ class VAE(nn.Module):
             draw: How posterior samples are drawn and scored (`elbox.draws`).
 
         Returns:
-            Terms with one group "z".
+            Terms with the group "z", after any of a posterior's own, such as that of `elbox.posteriors.Auxiliary`.
 
         Raises:
             ShapeError: if x does not fit the likelihood.
@@ -95,16 +96,21 @@ class VAE(nn.Module):
         """
         check_whole("samples", samples)
         c = self.given(x, c)
-        z, log_qz, q = draw(self.posterior, _join(x, c), samples)
+        drawn, others = self._drawn(_join(x, c), samples, draw)
+        z = drawn.z
         px = self.likelihood(_join(z, _repeat(c, len(z))))
         if x.shape[1:] != px.event_shape:
             raise ShapeError(
                 f"got data of event shape {tuple(x.shape[1:])}; expected {tuple(px.event_shape)} as in p(x|z)"
             )
-        group = self._group(draws.Draw(z, log_qz, q), None if self.prior is None else self.prior(c))
-        return Terms(
-            px.log_prob(x), {"z": group}, x, px, lambda x: self.encode(x, c=c), lambda z: self.decode(z, c=c), c
-        )
+        groups = {**others, "z": self._group(drawn, None if self.prior is None else self.prior(c))}
+        return Terms(px.log_prob(x), groups, x, px, lambda x: self.encode(x, c=c), lambda z: self.decode(z, c=c), c)
+
+    def _drawn(self, context: Any, samples: int, draw: draws.DrawFunction) -> tuple[draws.Draw, Mapping[str, Group]]:
+        """The draw of z, and the groups of what a posterior of several parts drew beside it."""
+        if hasattr(self.posterior, "drawn"):
+            return self.posterior.drawn(context, samples, draw)  # type: ignore[operator]
+        return draws.Draw(*draw(self.posterior, context, samples)), {}
 
     def _group(self, draw: draws.Draw, p: Distribution | None) -> Group:
         self._check_angles(draw.posterior)

@@ -35,6 +35,8 @@ class Group:
         prior: The distribution p(z); None for an autoencoder without one.
         posterior: The distribution q(z|x), batch shape [B].
         kl: KL(q(z|x) ‖ p(z)) in closed form, [B], nats, where an estimator put it.
+        below: Whether p is conditioned on variables that were drawn given these, as r(a|x, z) is on z ~ q(z|a, x): then
+            KL(q ‖ p) of the two distributions is not the rate, which is a mean over samples only.
 
     Raises:
         IncompatibleError: if prior and posterior differ in their support, or KL(q ‖ p) is infinite.
@@ -46,6 +48,7 @@ class Group:
     prior: Distribution | None
     posterior: Distribution
     kl: Tensor | None = None
+    below: bool = False
 
     def __post_init__(self) -> None:
         compiling = torch.compiler.is_compiling()  # Dynamo stumbles over the supports of codes
@@ -67,7 +70,7 @@ class Group:
 
         Where q or p depends on samples of other groups, the closed form is averaged over these.
         """
-        if self.prior is None or not self.has_rate or self.kl is not None:
+        if self.prior is None or not self.has_rate or self.kl is not None or self.below:
             return self
         try:
             kl = kl_divergence(self.posterior, self.prior)

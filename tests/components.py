@@ -40,6 +40,7 @@ from elbox.nn import (
     LogCounts,
     LogTotal,
     Proportions,
+    RadialMetric,
     Standardize,
     Transposed,
 )
@@ -125,6 +126,15 @@ def surroundings(name: str, samples: int, batch: int) -> dict[str, Any]:
     posterior = posteriors.DiagonalNormal(MLP(event, [6], (2, LATENT)), LATENT)
     terms = VAE(priors.StandardNormal(LATENT), likelihood, posterior).terms(torch.randn(batch, *event), samples)
     return {"x": terms.x, "px": terms.px, "encode": terms.encode, "decode": terms.decode}
+
+
+def start() -> posteriors.DiagonalNormal:
+    return posteriors.DiagonalNormal(encoder(2, LATENT), LATENT)
+
+
+def generative() -> tuple[nn.Module, nn.Module]:
+    """A prior and a likelihood for posteriors that receive them."""
+    return priors.LearnedNormal(LATENT), likelihoods.Gaussian(decoder(FEATURES))
 
 
 COMPONENTS: dict[str, Callable[[], Any]] = {
@@ -395,6 +405,29 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "priors.Standardized": lambda: priors.Standardized(priors.NormalMixture(LATENT, components=3), LATENT),
     "recipes.two_stage_vae": lambda: recipes.two_stage_vae(BINARY, latent=LATENT, hidden=(6,), second=(6,)),
     "recipes.latent_diffusion": lambda: recipes.latent_diffusion(BINARY, latent=LATENT, hidden=(6,), second=(6,)),
+    "priors.AR1": lambda: priors.AR1(LATENT, 1, correlation=0.8),
+    "posteriors.BatchNormalized": lambda: posteriors.BatchNormalized(encoder(2, LATENT), LATENT, gamma=0.5),
+    "posteriors.CommittedNormal": lambda: posteriors.CommittedNormal(encoder(2, LATENT), LATENT, rate=0.5),
+    "posteriors.Auxiliary": lambda: posteriors.Auxiliary(
+        posteriors.DiagonalNormal(encoder(2, 3), 3),
+        posteriors.DiagonalNormal(MLP(FEATURES, [6], (2, LATENT), nn.Tanh, context=3), LATENT),
+        posteriors.DiagonalNormal(MLP(FEATURES, [6], (2, 3), nn.Tanh, context=LATENT), 3),
+        LATENT,
+    ),
+    "posteriors.Refined": lambda: posteriors.Refined(start(), *generative(), LATENT, steps=2),
+    "posteriors.Hamiltonian": lambda: posteriors.Hamiltonian(start(), *generative(), LATENT, steps=2),
+    "posteriors.RiemannianHamiltonian": lambda: posteriors.RiemannianHamiltonian(
+        start(), *generative(), RadialMetric(LATENT, centroids=3), steps=2
+    ),
+    "nn.RadialMetric": lambda: RadialMetric(FEATURES, centroids=3),
+    "recipes.bn_vae": lambda: recipes.bn_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.delta_vae": lambda: recipes.delta_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "recipes.auxiliary_vae": lambda: recipes.auxiliary_vae(BINARY, latent=LATENT, auxiliary=3, hidden=(6,)),
+    "recipes.semi_amortised_vae": lambda: recipes.semi_amortised_vae(BINARY, latent=LATENT, hidden=(6,), steps=2),
+    "recipes.hamiltonian_vae": lambda: recipes.hamiltonian_vae(BINARY, latent=LATENT, hidden=(6,), steps=2),
+    "recipes.riemannian_hamiltonian_vae": lambda: recipes.riemannian_hamiltonian_vae(
+        BINARY, latent=LATENT, hidden=(6,), centroids=3, steps=2
+    ),
 }
 
 

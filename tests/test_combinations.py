@@ -24,7 +24,17 @@ from elbox.estimators import (
     WakeSleep,
 )
 from elbox.estimators.base import Estimator
-from elbox.objectives import CIWAE, MIWAE, TVO, Contractive, InferredPrior, Objective, TotalCorrelation
+from elbox.objectives import (
+    CIWAE,
+    MIWAE,
+    TVO,
+    VAEGAN,
+    Contractive,
+    InferredPrior,
+    MutualInformation,
+    Objective,
+    TotalCorrelation,
+)
 from elbox.train.step import Step
 from tests.advice import Advice, advised
 from tests.components import FEATURES, LATENT, event_of, make, of
@@ -45,7 +55,11 @@ FACTORISED = (
     "posteriors.LocalNormal",
     "posteriors.ProductOfExperts",
     "posteriors.SpikeSlab",
+    "posteriors.BatchNormalized",
+    "posteriors.CommittedNormal",
+    "posteriors.Refined",
 )
+OWN_DRAWS = ("posteriors.Hamiltonian", "posteriors.RiemannianHamiltonian")  # which score their own draws alone
 DETERMINISTIC = ("posteriors.Deterministic", "posteriors.Centre")
 MIXTURES = (
     "priors.NormalMixture",
@@ -66,6 +80,7 @@ NO_CLOSED_FORM = (
     "posteriors.MixtureOfExperts",
     "posteriors.SpikeSlab",
 )
+TOGETHER_IN_TIME = ("priors.AR1", "posteriors.Factorized"), ("priors.AR1", "posteriors.FullStudentT")  # nor these pairs
 PAIRED = (*FACTORISED, "posteriors.BernoulliCode")  # whose log q(z_d|x_n) is known
 CODES = {
     "posteriors.BernoulliCode": "bits",
@@ -164,6 +179,7 @@ def faults(c: Combination) -> set[str]:
     penalties, per_dimension = getattr(objective, "penalties", ()), getattr(objective, "per_dimension", False)
     generative, inference = objective.pair
     alone, together = objective.separable, isinstance(estimator, TOGETHER)
+    several, alone_scored = posterior == "posteriors.Auxiliary", posterior in OWN_DRAWS
     full_weight = isinstance(objective, Renyi | MIWAE | CIWAE | TVO) or (
         isinstance(objective, ELBO) and alone and objective.beta == 1.0
     )
@@ -189,8 +205,23 @@ def faults(c: Combination) -> set[str]:
         "samples to be compared": objective.samples < samples_of(estimator),
         "a rate": isinstance(estimator, AnalyticKL) and not objective.uses_rate,
         "a rate in closed form": isinstance(estimator, AnalyticKL)
-        and not {prior, posterior}.isdisjoint(NO_CLOSED_FORM)
-        and not deterministic,
+        and not deterministic
+        and (
+            not {prior, posterior}.isdisjoint(NO_CLOSED_FORM)
+            or (prior, posterior) in TOGETHER_IN_TIME
+            or several
+            or alone_scored
+        ),
+        "more than its own draws": alone_scored and not isinstance(estimator, Reparameterized),
+        "one group": several
+        and (
+            isinstance(estimator, MonteCarloEM)
+            or (isinstance(estimator, WakeSleep) and estimator.sleep > 0)
+            or (isinstance(estimator, Path) and not objective.uses_rate)
+            or any(p.of_latents for p in penalties)
+            or isinstance(objective, VAEGAN)
+        ),
+        "parameters of its own": posterior == "posteriors.Refined" and isinstance(estimator, WakeSleep | MonteCarloEM),
         "sums of distortion and rate": isinstance(estimator, Enumerated)
         and (not objective.uses_rate or objective.sees_samples),
         "a likelihood of each example": c.likelihood == "likelihoods.OptimalGaussian"
@@ -198,9 +229,14 @@ def faults(c: Combination) -> set[str]:
         "a slope": posterior in ("posteriors.LocalNormal", "posteriors.Flow")
         and any(isinstance(p, Contractive) for p in penalties),
         "known factors": posterior not in PAIRED and any(isinstance(p, TotalCorrelation) for p in penalties),
-        "known moments": posterior in ("posteriors.FullStudentT", "posteriors.Flow")
+        "known moments": (posterior in ("posteriors.FullStudentT", "posteriors.Flow") or alone_scored)
         and any(isinstance(p, InferredPrior) for p in penalties),
-        "a rate per dimension": per_dimension and not (codes or (posterior in FACTORISED and prior not in MIXTURES)),
+        "a known mean": alone_scored and any(isinstance(p, Contractive) for p in penalties),
+        "known pairs": alone_scored and any(isinstance(p, MutualInformation) for p in penalties),
+        "a rate per dimension": per_dimension
+        and not (
+            codes or (posterior in (*FACTORISED, "posteriors.Auxiliary") and prior not in (*MIXTURES, "priors.AR1"))
+        ),
     }
     return {rule for rule, broken in rules.items() if broken}
 

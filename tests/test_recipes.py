@@ -73,6 +73,10 @@ OTHER: dict[str, Any] = {
     "widths": (5,),
     "concentration": 0.5,
     "second": (5,),
+    "rate": 2.5,
+    "auxiliary": 4,
+    "centroids": 4,
+    "step": 0.02,
     "seed": 7,
 }
 
@@ -81,6 +85,7 @@ OTHER_OF = {
     ("flow_prior_vae", "steps"): 3,
     ("beta_tcvae", "beta"): 3.0,
     ("info_vae", "scale"): 50.0,
+    ("hamiltonian_vae", "temperature"): 3.0,
 }  # where the value above is not allowed
 OF_MEANS = ("gan", "vae_gan", "ms_ssim_vae", "contractive_ae")  # whose means are judged: the likelihood is a plain one
 

@@ -19,6 +19,7 @@ from elbox.distributions.negative_binomial import NegativeBinomial, ZeroInflated
 from elbox.distributions.normal import diagonal_normal, soft_clip
 from elbox.distributions.normal_mixture import NormalMixture
 from elbox.distributions.one_hots import OneHots
+from elbox.distributions.own_draws import OwnDraws
 from elbox.distributions.poisson import Poisson
 from elbox.distributions.pushforward import Pushforward
 from elbox.distributions.rayleigh import Rayleigh
@@ -45,6 +46,7 @@ __all__ = [
     "NegativeBinomial",
     "NormalMixture",
     "OneHots",
+    "OwnDraws",
     "Poisson",
     "Pushforward",
     "RGBLogisticMixture",

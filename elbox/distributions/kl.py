@@ -29,6 +29,20 @@ def _kl_full_diagonal(q: MultivariateNormal, p: Independent) -> Tensor:
     return 0.5 * (quadratic - 1 + 2 * torch.log(s)).sum(-1) - log_det
 
 
+@register_kl(Independent, MultivariateNormal)
+def _kl_diagonal_full(q: Independent, p: MultivariateNormal) -> Tensor:
+    r"""KL(N(μ, diag σ²) ‖ N(m, LLᵀ)) = ½ [ Σ_d σ_d² Λ_dd + ‖L⁻¹(μ − m)‖² − D ] + Σ_d log (L_dd / σ_d), Λ = (LLᵀ)⁻¹."""
+    if not isinstance(q.base_dist, Normal) or q.reinterpreted_batch_ndims != 1:
+        raise NotImplementedError
+    mean, scale = q.base_dist.loc, q.base_dist.scale
+    identity = torch.eye(p.scale_tril.shape[-1], dtype=mean.dtype, device=mean.device)
+    inverse = torch.linalg.solve_triangular(p.scale_tril, identity, upper=False)
+    precisions = inverse.square().sum(-2)
+    off = (inverse @ (mean - p.loc)[..., None]).squeeze(-1)
+    quadratic = (scale.square() * precisions + off.square() - 1).sum(-1)
+    return 0.5 * quadratic + torch.log(torch.diagonal(p.scale_tril, dim1=-2, dim2=-1) / scale).sum(-1)
+
+
 @register_kl(Bit, Bit)
 def _kl_bit(q: Bit, p: Bit) -> Tensor:
     r"""KL of one bit, from logits: σ(l_q)(l_q − l_p) + log(1 + e^{l_p}) − log(1 + e^{l_q}).

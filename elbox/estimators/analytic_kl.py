@@ -39,7 +39,7 @@ class AnalyticKL(Estimator):
 
     def check(self, objective: Objective) -> None:
         if not objective.uses_rate:
-            way_out = "Path(), or AnalyticKL() with ELBO()" if objective.separable else "Reparameterized()"
+            way_out = "Reparameterized()" + (", or AnalyticKL() with ELBO()" if objective.separable else "")
             raise IncompatibleError(
                 f"AnalyticKL needs an objective of the rate, and {type(objective).__name__} is none; use {way_out}"
             )

@@ -40,12 +40,14 @@ class Estimator(ABC):
         bias: Of what kind its bias is, in words; empty if there is none.
         apart: Whether it trains model and posterior apart, whatever the objective is.
         robust: Whether it bears rounding of a network's outputs to bfloat16 (`Likelihood.robust`).
+        own_draws: Whether draws with their own density are all that it needs of a posterior (`OwnDraws`).
     """
 
     unbiased: bool = True
     bias: str = ""
     robust: bool = True
     apart: bool = False
+    own_draws: bool = False
 
     @property
     @abstractmethod
@@ -108,6 +110,12 @@ class Estimator(ABC):
             IncompatibleError: naming both, and a pair that works.
         """
         check_fits_model(objective)
+        posterior = getattr(model, "posterior", None)
+        if getattr(posterior, "own_draws", False) and not self.own_draws:
+            raise IncompatibleError(
+                f"{type(self).__name__} needs a posterior whose density or rate is known, and "
+                f"{type(posterior).__name__} knows the density of its own draws alone; use Reparameterized()"
+            )
         if getattr(model, "deterministic", False):
             self._refuse_deterministic(objective)
         self._refuse_shared(model, objective)
@@ -134,15 +142,18 @@ class Estimator(ABC):
     def _refuse_shared(self, model: nn.Module, objective: Objective) -> None:
         """Two players need parameters of their own."""
         generative, inference = objective.pair
-        inside = {id(m) for m in getattr(model, "posterior", nn.Module()).modules()}
-        if (
-            generative is not inference
-            and {id(getattr(model, "prior", None)), id(getattr(model, "likelihood", None))} & inside
+        posterior = getattr(model, "posterior", nn.Module())
+        inside = {id(m) for m in posterior.modules()}
+        shared = bool({id(getattr(model, "prior", None)), id(getattr(model, "likelihood", None))} & inside)
+        for who, apart in (
+            (objective, generative is not inference and shared),
+            (self, self.apart and getattr(posterior, "moves_model", False)),
         ):
-            raise IncompatibleError(
-                f"{type(objective).__name__} trains model and posterior apart, and "
-                f"{type(model.posterior).__name__} holds parts of the model; use a DiagonalNormal posterior"
-            )
+            if apart:
+                raise IncompatibleError(
+                    f"{type(who).__name__} trains model and posterior apart, and {type(posterior).__name__} holds "
+                    "parts of the model; use a DiagonalNormal posterior"
+                )
         self._refuse_within_prior(model, objective)
 
     def _refuse_within_prior(self, model: nn.Module, objective: Objective) -> None:

@@ -29,6 +29,8 @@ class Reparameterized(Estimator):
         torch.Size([3])
     """
 
+    own_draws = True
+
     @property
     def draw(self) -> draws.DrawFunction:
         return draws.reparameterized

@@ -32,6 +32,7 @@ class _Around(nn.Module):
         super().__init__()
         check_whole("examples", examples, 0)
         self.estimator, self.examples = estimator, examples
+        self.own_draws = estimator.own_draws
         self.unbiased, self.bias, self.robust = estimator.unbiased, estimator.bias, estimator.robust
 
     @property

@@ -9,6 +9,7 @@ from elbox.nn.log_counts import LogCounts
 from elbox.nn.log_total import LogTotal
 from elbox.nn.mlp import MLP
 from elbox.nn.proportions import Proportions
+from elbox.nn.radial_metric import RadialMetric
 from elbox.nn.standardize import Standardize
 from elbox.nn.tied import Layer, Transposed
 
@@ -25,6 +26,7 @@ __all__ = [
     "LogTotal",
     "MLP",
     "Proportions",
+    "RadialMetric",
     "Standardize",
     "Transposed",
 ]

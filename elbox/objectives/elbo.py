@@ -21,7 +21,8 @@ class ELBO(Objective):
     - `beta` ≠ 1 weighs the rate: the β-VAE (Higgins et al., 2017, eq. 4), or a warm-up with a schedule.
     - `free_bits` = λ > 0 replaces the rate by Σ_j max(λ, mean over the batch of KL_j), with one j for each group of
       latent variables or, with `per_dimension`, for each dimension (Kingma et al., 2016, eq. 15, *free bits*). The
-      maximum is of the rate as the estimator gives it: exact with `AnalyticKL`, of the sampled rate otherwise.
+      maximum is of the rate as the estimator gives it: exact with `AnalyticKL`, of the sampled rate otherwise. That of
+      auxiliary variables (`Group.below`), which may well be negative, has no floor.
     - `capacity` = C replaces the rate by |KL − C| (Burgess et al., 2018, eq. 8; there β is called γ).
 
     Reference: Kingma & Welling (2014), *Auto-encoding variational Bayes*, eq. 3, 6 and 7.
@@ -77,9 +78,11 @@ class ELBO(Objective):
             return (terms.rate - value_at(self.capacity, progress)).abs()
         if self.free_bits == 0:
             return terms.rate
-        rates = [g.rate_per_dimension() if self.per_dimension else g.rate[:, None] for g in terms.groups.values()]
+        own = [g for g in terms.groups.values() if not g.below]
+        rates = [g.rate_per_dimension() if self.per_dimension else g.rate[:, None] for g in own]
         floored = sum(r.mean(0).clamp(min=self.free_bits).sum() for r in rates)
-        return torch.zeros_like(terms.log_px[0]) + floored  # one value for the batch, [B]
+        whole = sum(g.rate.mean() for g in terms.groups.values() if g.below)
+        return torch.zeros_like(terms.log_px[0]) + floored + whole  # one value for the batch, [B]
 
     def bound(self) -> ELBO:
         return ELBO(samples=self.samples)

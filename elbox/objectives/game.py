@@ -56,6 +56,6 @@ def single_group(terms: Terms, what: str) -> Group:
     if len(groups) != 1:
         raise IncompatibleError(
             f"{what} compares codes of one group of latent variables with draws of their prior, got {len(groups)} "
-            "groups; use a model with one group"
+            "groups; use a DiagonalNormal posterior, or another with one group"
         )
     return groups[0]

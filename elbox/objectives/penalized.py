@@ -26,7 +26,11 @@ class Penalty(ABC):
 
     Attributes:
         weight: Factor ≥ 0, a number or a `Schedule`; anything else is a `SettingError`.
+        of_latents: Whether it looks at latent variables or their distributions. Then it is refused where some are
+            auxiliary ones (`Group.below`), which are not the model's.
     """
+
+    of_latents: bool = True
 
     @property
     def weight(self) -> float | Schedule:
@@ -95,6 +99,7 @@ class Penalized(Objective, nn.Module):
     def __call__(self, terms: Terms, progress: Tensor | float = 1.0) -> Tensor:
         value = self.objective(terms, progress)
         for penalty in self.penalties:
+            _refuse_auxiliary(penalty, terms)
             value = value - value_at(penalty.weight, progress) * penalty(terms, progress)
             own = penalty.own_loss(terms, progress)
             if own is not None:
@@ -103,3 +108,11 @@ class Penalized(Objective, nn.Module):
 
     def bound(self) -> Objective:
         return self.objective.bound()
+
+
+def _refuse_auxiliary(penalty: Penalty, terms: Terms) -> None:
+    if penalty.of_latents and any(group.below for group in terms.groups.values()):
+        raise IncompatibleError(
+            f"{type(penalty).__name__} looks at codes and their posterior, got auxiliary variables beside them; use a "
+            "DiagonalNormal posterior"
+        )

@@ -6,7 +6,7 @@ __all__ = ["DiagonalNormal"]
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Distribution
 from zuko.lazy import LazyDistribution
 
@@ -49,11 +49,27 @@ class DiagonalNormal(LazyDistribution):
         return (2, latent)
 
     def forward(self, c: Any = None) -> Distribution:
-        h = self.net(c)
-        if h.shape[-2:] != self.output_shape(self.latent):
-            raise ShapeError(
-                f"got a network output of shape {tuple(h.shape)} for DiagonalNormal; expected its last dimensions to "
-                f"be {self.output_shape(self.latent)}: make the network with DiagonalNormal.output_shape({self.latent})"
-            )
-        mean, log_scale = h.unbind(-2)
+        mean, log_scale = mean_and_scale(self.net, c, self.latent, "DiagonalNormal")
         return diagonal_normal(mean, soft_clip(log_scale).exp())
+
+
+def mean_and_scale(net: nn.Module, c: Any, latent: int, who: str) -> tuple[Tensor, Tensor]:
+    """The two rows of a network's output, [..., D] each, of what will be a mean and, by some map, a scale.
+
+    Arguments:
+        net: Network with output shape (2, D).
+        c: Its input.
+        latent: D.
+        who: Name of the posterior, for the message.
+
+    Raises:
+        ShapeError: if the network's output has another shape.
+    """
+    h = net(c)
+    if h.shape[-2:] != (2, latent):
+        raise ShapeError(
+            f"got a network output of shape {tuple(h.shape)} for {who}; expected its last dimensions to be "
+            f"{(2, latent)}: make the network with {who}.output_shape({latent})"
+        )
+    mean, scale = h.unbind(-2)
+    return mean, scale

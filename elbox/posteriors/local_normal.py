@@ -4,17 +4,18 @@ from __future__ import annotations
 
 __all__ = ["LocalNormal"]
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.quasirandom import SobolEngine
 from zuko.lazy import LazyDistribution
 
 from elbox.distributions import diagonal_normal, soft_clip
-from elbox.errors import IncompatibleError, SettingError, check_number, check_whole
+from elbox.errors import check_number
 from elbox.parts import part
+from elbox.posteriors.local_elbo import fixed_noise, log_joint, refuse_of_batch, slope_of
 
 DECAYS = (0.9, 0.99)  # of Adam's two moments; the second forgets within the few steps that there are
 
@@ -64,22 +65,12 @@ class LocalNormal(LazyDistribution):
         self, prior: nn.Module, likelihood: nn.Module, latent: int, steps: int = 20, lr: float = 0.3, samples: int = 4
     ) -> None:
         super().__init__()
-        check_whole("latent", latent)
-        check_whole("steps", steps)
+        noise = fixed_noise(latent, steps, samples)
         check_number("lr", lr, positive=True)
-        check_whole("samples", samples, 2)
-        if samples % 2:
-            raise SettingError(f"got samples={samples}; expected an even number: they come in pairs ±ε")
-        if getattr(likelihood, "of_batch", False):
-            raise IncompatibleError(
-                f"got LocalNormal with {type(likelihood).__name__}, whose variance is that of a batch in training; "
-                "expected a likelihood of each example alone; use Gaussian"
-            )
+        refuse_of_batch("LocalNormal", likelihood)
         self.prior, self.likelihood = prior, likelihood
         self.latent, self.steps, self.lr = latent, steps, lr
-        uniform = SobolEngine(latent, scramble=True, seed=0).draw(steps * samples // 2)
-        half = torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6)).reshape(steps, samples // 2, 1, latent)
-        self.register_buffer("noise", torch.cat([half, -half], 1).to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("noise", noise, persistent=False)
 
     def forward(self, c: Any = None) -> Distribution:
         x, *condition = c if isinstance(c, tuple) else (c,)
@@ -89,22 +80,12 @@ class LocalNormal(LazyDistribution):
 
     def _climb(self, local: Tensor, x: Tensor, condition: list[Any]) -> Tensor:
         """Adam on μ and log σ, [2, B, D]: every number has its own step size, whatever the others do."""
+        log_p = partial(log_joint, self.prior, self.likelihood, x=x, condition=condition)
         first, second = torch.zeros_like(local), torch.zeros_like(local)
         (a, b), last = DECAYS, self.steps
         for t, noise in enumerate(self.noise, 1):
-            slope = self._slope(local, noise, x, condition)
+            slope = slope_of(local, log_p, noise, soft_clip)
             first, second = a * first + (1 - a) * slope, b * second + (1 - b) * slope.square()
             direction = first / (1 - a**t) / ((second / (1 - b**t)).sqrt() + 1e-8)
             local = local + self.lr * (1 - (t - 1) / last) * direction
         return local
-
-    def _slope(self, local: Tensor, noise: Tensor, x: Tensor, condition: list[Any]) -> Tensor:
-        """The gradient of Σ_b L_x with respect to μ and log σ."""
-        with torch.enable_grad():
-            at = local.detach().requires_grad_()
-            mean, log_scale = at[0], soft_clip(at[1])
-            z = mean + log_scale.exp() * noise
-            pairs = (z, *(c.expand(len(z), *c.shape) for c in condition)) if condition else z
-            log_joint = self.likelihood(pairs).log_prob(x) + self.prior(*condition).log_prob(z)
-            (slope,) = torch.autograd.grad(log_joint.mean(0).sum() + log_scale.sum(), at)
-        return slope

@@ -3,6 +3,7 @@
 Any `zuko.lazy.LazyDistribution` (a flow, a mixture) is a prior as it stands.
 """
 
+from elbox.priors.ar1 import AR1
 from elbox.priors.bernoulli_prior import BernoulliPrior
 from elbox.priors.categorical_prior import CategoricalPrior
 from elbox.priors.diffusion import Diffusion
@@ -21,6 +22,7 @@ from elbox.priors.standardized import Standardized
 from elbox.priors.vamp_prior import VampPrior
 
 __all__ = [
+    "AR1",
     "BernoulliPrior",
     "CategoricalPrior",
     "Diffusion",

@@ -7,12 +7,19 @@ from elbox.recipes.base import RECIPES, Recipe, recipe
 from elbox.recipes.bayesian import bayesian_vae, map_vae
 from elbox.recipes.calibrated import sigma_vae
 from elbox.recipes.clustering import gmvae, vade
+from elbox.recipes.committed import bn_vae, delta_vae
 from elbox.recipes.counts import count_vae, topic_vae
 from elbox.recipes.coupling import glow_vae, nice_vae, realnvp_vae, spline_vae
 from elbox.recipes.discrete import gumbel_vae, nvil, rebar, relax, vimco
 from elbox.recipes.disentangled import beta_tcvae, dip_vae, factor_vae
 from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full_covariance
 from elbox.recipes.importance import ciwae, iwae, miwae, piwae, renyi_vae, tvo
+from elbox.recipes.improved import (
+    auxiliary_vae,
+    hamiltonian_vae,
+    riemannian_hamiltonian_vae,
+    semi_amortised_vae,
+)
 from elbox.recipes.inference import local_vi, mcem, reweighted_wake_sleep, wake_sleep
 from elbox.recipes.low_rank import vae_low_rank
 from elbox.recipes.perceptual import ms_ssim_vae
@@ -30,15 +37,18 @@ __all__ = [
     "aae",
     "ae",
     "annealed_vae",
+    "auxiliary_vae",
     "bayesian_vae",
     "beta_tcvae",
     "beta_vae",
+    "bn_vae",
     "ciwae",
     "contractive_ae",
     "conv_vae",
     "count_vae",
     "cyclical_vae",
     "dae",
+    "delta_vae",
     "dip_vae",
     "exemplar_vae",
     "factor_vae",
@@ -49,6 +59,7 @@ __all__ = [
     "glow_vae",
     "gmvae",
     "gumbel_vae",
+    "hamiltonian_vae",
     "iaf_vae",
     "info_vae",
     "iwae",
@@ -74,6 +85,8 @@ __all__ = [
     "relax",
     "renyi_vae",
     "reweighted_wake_sleep",
+    "riemannian_hamiltonian_vae",
+    "semi_amortised_vae",
     "sigma_vae",
     "spline_vae",
     "swae",

@@ -31,6 +31,7 @@ NOT_COMPONENTS = {
     "schedules.check_weight": "refuses what is neither a schedule nor a number",
     "distributions.Elliptical": "the base of two distributions, abstract but for torch's metaclass",
     "distributions.MultivariateNormal": "torch's own with torch's arguments; tests/test_elliptical.py",
+    "distributions.OwnDraws": "the base of posteriors' own distributions, abstract; tests/closed_form/test_passes.py",
     "distributions.soft_clip": "a function of a tensor",
     "recipes.RECIPES": "the table of recipes",
     "recipes.Recipe": "the record that a recipe returns",

@@ -24,6 +24,7 @@ WITHOUT_PARAMETERS = (
     "priors.LogisticNormal",
     "priors.SpikeSlab",
     "priors.Staged",
+    "priors.AR1",
     "nn.Standardize",
     "nn.LogTotal",
 )
@@ -34,6 +35,7 @@ DISCRETE = ("posteriors.BernoulliCode", "posteriors.CategoricalCode")
 WITHOUT_MEAN = ("posteriors.Flow",)  # in closed form
 CONSTANT = ("posteriors.LocalNormal",)  # its parameters are found in the forward pass, and are constants after it
 RANDOM = ("nn.Bayesian", "nn.BayesianLinear", "priors.SecondStage")
+OWN_DRAWS = ("posteriors.Auxiliary", "posteriors.Hamiltonian", "posteriors.RiemannianHamiltonian")  # scored alone
 
 
 def drawn(q: Distribution, samples: int) -> Tensor:
@@ -67,11 +69,16 @@ def test_posterior(name: str) -> None:
     q = make(name)(inputs(name))
     assert q.batch_shape == (B,)
     assert q.event_shape == (LATENT,)
-    if name not in WITHOUT_MEAN:
-        assert q.mean.shape == (B, LATENT)
     z = drawn(q, K)
     assert z.shape == (K, B, LATENT)
-    assert q.log_prob(z).shape == (K, B)
+    if name in OWN_DRAWS:
+        assert [t.shape for t in q.rsample_and_log_prob((K,))] == [(K, B, LATENT), (K, B)]
+        assert [t.shape for t in q.rsample_and_log_prob()] == [(B, LATENT), (B,)]
+        with pytest.raises(IncompatibleError, match=r"knows the density of its own draws alone; use Reparameterized"):
+            q.log_prob(z)
+    else:
+        assert name in WITHOUT_MEAN or q.mean.shape == (B, LATENT)
+        assert q.log_prob(z).shape == (K, B)
     assert z.requires_grad == (name not in (*DISCRETE, *CONSTANT))
 
 
@@ -163,6 +170,9 @@ def loss_of(name: str) -> tuple[nn.Module, Tensor]:
         return part, part().log_prob(torch.randn(K, LATENT)).sum()
     if name.startswith("posteriors."):
         q = part(inputs(name))
+        if name in OWN_DRAWS:
+            z, log_q = q.rsample_and_log_prob((K,))
+            return part, log_q.sum() + z.square().sum()
         return part, q.log_prob(torch.randn(K, B, LATENT)).nan_to_num(0, 0, 0).sum() + drawn(q, K).square().sum()
     if name.startswith("likelihoods."):
         p = part(inputs(name))

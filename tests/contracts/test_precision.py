@@ -27,7 +27,7 @@ from elbox.train.precision import products_alone
 from elbox.train.step import Step
 from tests.components import IMAGE, LATENT, example, make, of, surroundings
 from tests.components import objective as make_objective
-from tests.contracts.test_forward import CONSTANT, RANDOM, WITHOUT_MEAN, WITHOUT_PARAMETERS, inputs
+from tests.contracts.test_forward import CONSTANT, OWN_DRAWS, RANDOM, WITHOUT_MEAN, WITHOUT_PARAMETERS, inputs
 
 MODULES = of("priors", "posteriors", "likelihoods", "nn")
 
@@ -40,6 +40,9 @@ def numbers(part: nn.Module, name: str, x: Tensor) -> Tensor:
         return part().log_prob(fixed)
     if name == "posteriors.Deterministic":
         return part(x).mean
+    if name in OWN_DRAWS:
+        torch.manual_seed(0)
+        return torch.cat([t.flatten() for t in part(x).rsample_and_log_prob((2,))])
     if axis == "posteriors":
         q = part(x)
         return q.log_prob(fixed) if name in WITHOUT_MEAN else torch.cat([q.log_prob(fixed), q.mean.flatten()])
@@ -49,7 +52,7 @@ def numbers(part: nn.Module, name: str, x: Tensor) -> Tensor:
     return part(x)
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if n not in RANDOM])
+@pytest.mark.parametrize("name", [n for n in MODULES if n not in (*RANDOM, *OWN_DRAWS)])
 def test_to_dtype(name: str) -> None:
     part, x = make(name).eval(), inputs(name)
     single = numbers(part, name, x)

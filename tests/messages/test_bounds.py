@@ -77,7 +77,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "analytic KL of one player only": (
         lambda: AnalyticKL()(vae(), X, Split(ELBO(samples=2), IWAE(2))),
         IncompatibleError,
-        r"AnalyticKL needs an objective of the rate, and Split is none; use Path\(\), or AnalyticKL\(\) with ELBO\(\)",
+        r"AnalyticKL needs an objective of the rate, and Split is none; use Reparameterized\(\), or AnalyticKL\(\)",
     ),
     "path of one player only": (
         lambda: Path()(vae(), X, Split(ELBO(free_bits=0.1, samples=2), Renyi(0.5, 2))),

@@ -99,7 +99,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
     "analytic KL for importance weights": (
         lambda: AnalyticKL()(vae(), X, IWAE(3)),
         IncompatibleError,
-        r"AnalyticKL needs an objective of the rate, and Renyi is none; use Path\(\), or AnalyticKL",
+        r"AnalyticKL needs an objective of the rate, and Renyi is none; use Reparameterized\(\), or AnalyticKL",
     ),
     "path with free bits": (
         lambda: Path()(vae(), X, ELBO(free_bits=0.1)),

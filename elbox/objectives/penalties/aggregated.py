@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
-from elbox.distributions import Delta
+from elbox.distributions import Delta, OwnDraws
 from elbox.distributions.support import discrete
 from elbox.errors import IncompatibleError, SettingError, ShapeError
 from elbox.terms import Group
@@ -116,8 +116,10 @@ def _mix(log_q: Tensor, log_w: Tensor) -> Tensor:
 
 def _check(name: str, group: Group) -> None:
     needs_pairs(name, group)
-    if isinstance(group.posterior, Delta):
+    if isinstance(group.posterior, Delta | OwnDraws):
+        has = "has none" if isinstance(group.posterior, Delta) else "knows that of its own draws alone"
+        who = getattr(group.posterior, "who", "a deterministic posterior")
         raise IncompatibleError(
-            f"{name} needs the density q(z|x), and a deterministic posterior has none; use MMD() or "
-            "SlicedWasserstein(), or a DiagonalNormal posterior"
+            f"{name} needs the density q(z|x), and {who} {has}; use MMD() or SlicedWasserstein(), or a DiagonalNormal "
+            "posterior"
         )

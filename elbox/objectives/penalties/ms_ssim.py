@@ -46,6 +46,8 @@ class MSSSIM(Penalty):
         torch.Size([3])
     """
 
+    of_latents = False
+
     def __init__(self, span: float, weight: float | Schedule = 1.0, window: int = 11) -> None:
         if not span > 0:
             raise SettingError(f"got span={span}; expected a positive number, such as 255 for bytes")

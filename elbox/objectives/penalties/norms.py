@@ -57,6 +57,8 @@ class WeightNorm(Penalty):
         0.0001
     """
 
+    of_latents = False
+
     def __init__(self, network: nn.Module, weight: float | Schedule = 1.0) -> None:
         self.network, self.weight = network, weight  # not registered: it is the model's, which trains and saves it
 

@@ -34,6 +34,8 @@ class Perceptual(nn.Module, Penalty):
         False
     """
 
+    of_latents = False
+
     def __init__(self, features: nn.Module, weight: float | Schedule = 1.0) -> None:
         super().__init__()
         self.features, self.weight = features, weight
