@@ -18,10 +18,12 @@ from elbox.distributions.negative_binomial import NegativeBinomial, ZeroInflated
 from elbox.distributions.normal import diagonal_normal, soft_clip
 from elbox.distributions.one_hots import OneHots
 from elbox.distributions.poisson import Poisson
+from elbox.distributions.quantized import Quantized
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.rgb_logistic_mixture import RGBLogisticMixture
 from elbox.distributions.student import MultivariateStudentT
 from elbox.distributions.student_t import StudentT
+from elbox.distributions.tokens import Tokens
 from elbox.distributions.von_mises import VonMises
 from elbox.distributions.weibull import Weibull
 
@@ -40,9 +42,11 @@ __all__ = [
     "NegativeBinomial",
     "OneHots",
     "Poisson",
+    "Quantized",
     "RGBLogisticMixture",
     "Rayleigh",
     "StudentT",
+    "Tokens",
     "Triangular",
     "Uniform",
     "VonMises",

@@ -13,6 +13,7 @@ from elbox.posteriors.from_prior import FromPrior
 from elbox.posteriors.full_normal import FullNormal
 from elbox.posteriors.full_student_t import FullStudentT
 from elbox.posteriors.local_normal import LocalNormal
+from elbox.posteriors.quantized_code import QuantizedCode
 
 __all__ = [
     "BernoulliCode",
@@ -25,4 +26,5 @@ __all__ = [
     "FullNormal",
     "FullStudentT",
     "LocalNormal",
+    "QuantizedCode",
 ]

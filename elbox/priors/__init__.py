@@ -5,6 +5,7 @@ Any `zuko.lazy.LazyDistribution` (a flow, a mixture) is a prior as it stands.
 
 from elbox.priors.bernoulli_prior import BernoulliPrior
 from elbox.priors.categorical_prior import CategoricalPrior
+from elbox.priors.code_prior import CodePrior
 from elbox.priors.factorized import Factorized
 from elbox.priors.fitted_mixture import FittedMixture
 from elbox.priors.learned_normal import LearnedNormal
@@ -14,6 +15,7 @@ from elbox.priors.standard_normal import StandardNormal
 __all__ = [
     "BernoulliPrior",
     "CategoricalPrior",
+    "CodePrior",
     "Factorized",
     "FittedMixture",
     "LearnedNormal",

@@ -12,6 +12,7 @@ from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full
 from elbox.recipes.importance import ciwae, iwae, miwae, piwae, renyi_vae, tvo
 from elbox.recipes.inference import local_vi, mcem, reweighted_wake_sleep, wake_sleep
 from elbox.recipes.perceptual import ms_ssim_vae
+from elbox.recipes.quantized import fsq_vae, residual_vq_vae, vq_vae
 from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
 from elbox.recipes.regularised import contractive_ae, rae_gp, rae_l2
 from elbox.recipes.wasserstein import info_vae, swae, wae_mmd
@@ -34,6 +35,7 @@ __all__ = [
     "dip_vae",
     "factor_vae",
     "free_bits_vae",
+    "fsq_vae",
     "gan",
     "gumbel_vae",
     "info_vae",
@@ -52,6 +54,7 @@ __all__ = [
     "recipe",
     "relax",
     "renyi_vae",
+    "residual_vq_vae",
     "reweighted_wake_sleep",
     "sigma_vae",
     "swae",
@@ -61,6 +64,7 @@ __all__ = [
     "vae_full_covariance",
     "vae_gan",
     "vimco",
+    "vq_vae",
     "wae_gan",
     "wae_mmd",
     "wake_sleep",
