@@ -198,8 +198,8 @@ def _with_rsample(q: Distribution) -> Distribution:
 def _refuse_quantized(what: str) -> None:
     """A point mass has probability 1 whatever its parameters are."""
     raise IncompatibleError(
-        f"got Quantized, all of whose mass is on one code found by a search, with {what}, which it does not have; use "
-        "StraightThrough()"
+        f"{what} is that of a posterior whose density depends on its parameters, and Quantized has all its mass on one "
+        "code, found by a search; use StraightThrough()"
     )
 
 

@@ -215,8 +215,7 @@ class VAE(nn.Module):
 
     def _check_codes(self, q: Distribution, p: Distribution) -> None:
         """log p(z) − log q(z|x) is of two densities, or of two probabilities of the same codes."""
-        same = getattr(q, "codebook", None) is getattr(p, "codebook", None)
-        if torch.compiler.is_compiling() or (same and _codes(q) == _codes(p)):
+        if torch.compiler.is_compiling() or (_codes(q) == _codes(p) and _same_codebook(q, p)):
             return
         fits = "CategoricalPrior of as many categories" if isinstance(q, OneHots) else "BernoulliPrior"
         fits = "CodePrior of that codebook" if isinstance(q, Quantized) else fits
@@ -244,6 +243,10 @@ def _codes(d: Distribution) -> str:
     if isinstance(d, Quantized | Tokens):
         return f"codes of a {type(d.codebook).__name__} of its own"
     return "bits" if isinstance(getattr(d, "base_dist", d), Bernoulli) else "whole numbers"
+
+
+def _same_codebook(q: Distribution, p: Distribution) -> bool:
+    return not isinstance(q, Quantized) or q.codebook.agrees(p.codebook)  # type: ignore[attr-defined]
 
 
 def _mean(q: Distribution) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from elbox import (
     VAE,
@@ -31,12 +32,19 @@ from elbox.nn import (
     Angles,
     Bayesian,
     BayesianLinear,
+    CausalTransformer,
+    Codebook,
     ConvDecoder,
     ConvEncoder,
+    FiniteScalar,
     Layer,
     LogCounts,
     LogTotal,
+    MapDecoder,
+    MapEncoder,
+    PixelCNN,
     Standardize,
+    Summed,
     Transposed,
 )
 
@@ -95,6 +103,13 @@ def surroundings(name: str, samples: int, batch: int) -> dict[str, Any]:
     posterior = posteriors.DiagonalNormal(MLP(event, [6], (2, LATENT)), LATENT)
     terms = VAE(priors.StandardNormal(LATENT), likelihood, posterior).terms(torch.randn(batch, *event), samples)
     return {"x": terms.x, "px": terms.px, "encode": terms.encode, "decode": terms.decode}
+
+
+def posterior_of(name: str, batch: int) -> Distribution:
+    """A posterior q(z|x) that the objective accepts, over [LATENT]."""
+    if name == "objectives.Commitment":
+        return make("posteriors.QuantizedCode")(torch.randn(batch, FEATURES))
+    return distributions.diagonal_normal(torch.randn(batch, LATENT), torch.ones(LATENT))
 
 
 COMPONENTS: dict[str, Callable[[], Any]] = {
@@ -294,6 +309,25 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.local_vi": lambda: recipes.local_vi(BINARY, latent=LATENT, hidden=(6,), steps=3),
     "recipes.bayesian_vae": lambda: recipes.bayesian_vae(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.map_vae": lambda: recipes.map_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "distributions.Quantized": lambda: posteriors.QuantizedCode(encoder(LATENT, 1), FiniteScalar((3,)))(
+        torch.ones(1, FEATURES)
+    ),
+    "distributions.Tokens": lambda: distributions.Tokens(FiniteScalar((3,)), LATENT, torch.zeros(LATENT, 1, 3)),
+    "posteriors.QuantizedCode": lambda: posteriors.QuantizedCode(encoder(LATENT, 1), FiniteScalar((3,))),
+    "priors.CodePrior": lambda: priors.CodePrior(
+        FiniteScalar((3,)), LATENT, CausalTransformer(LATENT, 3, width=4, heads=2, layers=1)
+    ),
+    "objectives.Commitment": lambda: objectives.Commitment(weight=0.5),
+    "nn.Codebook": lambda: Codebook(size=4, width=3, depth=2, decay=None),
+    "nn.FiniteScalar": lambda: FiniteScalar((3, 4)),
+    "nn.PixelCNN": lambda: PixelCNN((2, 3), size=4, depth=2, hidden=4, layers=2, reach=1),
+    "nn.CausalTransformer": lambda: CausalTransformer(6, size=4, depth=2, width=4, heads=2, layers=1),
+    "nn.MapEncoder": lambda: MapEncoder(IMAGE, 3, channels=(4, 6)),
+    "nn.MapDecoder": lambda: MapDecoder(3, (2, *IMAGE), channels=(4, 6)),
+    "nn.Summed": lambda: Summed(MLP(FEATURES, [6], (2, 3), nn.Tanh), 2),
+    "recipes.vq_vae": lambda: recipes.vq_vae(BINARY, codes=5, width=3, channels=(3, 4)),
+    "recipes.residual_vq_vae": lambda: recipes.residual_vq_vae(BINARY, codes=5, width=3, depth=2, channels=(3, 4)),
+    "recipes.fsq_vae": lambda: recipes.fsq_vae(BINARY, levels=(40, 50), channels=(3, 4)),
 }
 
 

@@ -24,7 +24,7 @@ from elbox.estimators import (
     WakeSleep,
 )
 from elbox.estimators.base import Estimator
-from elbox.objectives import CIWAE, MIWAE, TVO, Contractive, InferredPrior, Objective, TotalCorrelation
+from elbox.objectives import CIWAE, MIWAE, TVO, Commitment, Contractive, InferredPrior, Objective, TotalCorrelation
 from elbox.train.step import Step
 from tests.advice import Advice, advised
 from tests.components import FEATURES, LATENT, event_of, make, of
@@ -52,6 +52,8 @@ CODES = {
     "priors.BernoulliPrior": "bits",
     "posteriors.CategoricalCode": "categories",
     "priors.CategoricalPrior": "categories",
+    "posteriors.QuantizedCode": "vectors",
+    "priors.CodePrior": "vectors",
 }
 FEW = (
     "plain",
@@ -153,7 +155,9 @@ def faults(c: Combination) -> set[str]:
         "codes of one kind": codes != CODES.get(prior or "") and not deterministic,
         "a density for its samples": deterministic and not together,
         "a density for log q": deterministic and objective.needs_density,
-        "codes that are reparameterised": bool(codes) and together,
+        "codes that are reparameterised": codes in ("bits", "categories") and together,
+        "no score, no noise": codes == "vectors" and not isinstance(estimator, StraightThrough),
+        "a codebook": codes != "vectors" and any(isinstance(p, Commitment) for p in penalties),
         "codes to be summed or relaxed": not codes and isinstance(estimator, OF_CODES),
         "real numbers for chains": bool(codes) and isinstance(estimator, MonteCarloEM),
         "one player": isinstance(estimator, RELAX | Enumerated)
@@ -174,7 +178,7 @@ def faults(c: Combination) -> set[str]:
         "known factors": posterior not in PAIRED and any(isinstance(p, TotalCorrelation) for p in penalties),
         "known moments": posterior == "posteriors.FullStudentT"
         and any(isinstance(p, InferredPrior) for p in penalties),
-        "a rate per dimension": per_dimension and not (codes or (posterior in FACTORISED and prior not in MIXTURES)),
+        "a rate per dimension": per_dimension and not (codes in ("bits", "categories") or (posterior in FACTORISED and prior not in MIXTURES)),
     }
     return {rule for rule, broken in rules.items() if broken}
 

@@ -32,11 +32,11 @@ class Encoded:
         q = self.known[1]
         if not isinstance(q, self.kinds):
             way_out = "Reparameterized()" if q.has_rsample else "Score()"
-            way_out = "StraightThrough()" if isinstance(q, Quantized) else way_out
+            way_out = f"{way_out}, or a BernoulliCode posterior with a BernoulliPrior"
             raise IncompatibleError(
-                f"{self.estimator}() needs a posterior over discrete codes, got {type(posterior).__name__} "
-                f"({type(q).__name__}); use {way_out}, or a BernoulliCode "
-                "posterior with a BernoulliPrior"
+                f"{self.estimator}() needs a posterior over discrete codes that are drawn, got "
+                f"{type(posterior).__name__} ({type(q).__name__}); use "
+                f"{'StraightThrough()' if isinstance(q, Quantized) else way_out}"
             )
         return q
 

@@ -74,7 +74,7 @@ class MapEncoder(nn.Module):
             h = F.silu(conv(h))
         for block in self.blocks:
             h = block(h)
-        return self.last(F.silu(h)).flatten(-2).mT.unflatten(0, batch)
+        return self.last(F.silu(h)).flatten(-2).mT.reshape(*batch, -1, self.last.out_channels)
 
 
 @part

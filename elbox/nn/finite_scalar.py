@@ -46,33 +46,38 @@ class FiniteScalar(Quantizer):
 
     depth = 1
     counts: Tensor
-    basis: Tensor
-    middle: Tensor
 
     def __init__(self, levels: Sequence[int] = (8, 5, 5, 5)) -> None:
         super().__init__()
         for count in levels:
             check_whole("levels", count, 3, hint=" for each channel")
         self.levels, self.size, self.width = tuple(levels), prod(levels), len(levels)
-        self.register_buffer("counts", torch.tensor(self.levels), persistent=False)
-        below = [prod(self.levels[:i]) for i in range(self.width)]
-        self.register_buffer("basis", torch.tensor(below), persistent=False)
-        middle = (self.counts // 2).to(torch.get_default_dtype())  # of the grid of whole numbers; also its scale
-        self.register_buffer("middle", middle, persistent=False)
+        self.register_buffer("counts", torch.tensor(levels, dtype=torch.get_default_dtype()), persistent=False)
+
+    def agrees(self, other: Quantizer) -> bool:
+        return isinstance(other, FiniteScalar) and self.levels == other.levels
+
+    @property
+    def _middle(self) -> Tensor:
+        """⌊L_i / 2⌋, the number of the level at 0, and the scale."""
+        return self.counts // 2
 
     def quantize(self, h: Tensor) -> tuple[Tensor, Tensor]:
         span = (self.counts - 1) * (1 - MARGIN) / 2
-        offset = torch.where(self.counts % 2 == 0, 0.5, 0.0)
-        bounded = torch.tanh(h + torch.atanh(offset / span).to(h)) * span.to(h) - offset.to(h)
-        return bounded / self.middle, self._code(bounded.detach().round() + self.middle)
+        offset = torch.where(self.counts % 2 == 0, 0.5, 0.0).to(span)
+        bounded = torch.tanh(h + torch.atanh(offset / span)) * span - offset
+        return bounded / self._middle, self._code(bounded.detach().round() + self._middle)
 
     def forward(self, codes: Tensor) -> Tensor:
-        digits = codes // self.basis % self.counts
-        return ((digits - self.middle) / self.middle).flatten(-2)
+        below = [prod(self.levels[:i]) for i in range(self.width)]
+        digits = [codes // b % count for b, count in zip(below, self.levels, strict=True)]
+        return ((torch.cat(digits, -1) - self._middle) / self._middle).flatten(-2)
 
     def codes(self, z: Tensor) -> Tensor:
-        digits = (z.detach().unflatten(-1, (-1, self.width)) * self.middle).round() + self.middle
+        digits = (z.detach().unflatten(-1, (-1, self.width)) * self._middle).round() + self._middle
         return self._code(torch.minimum(digits.nan_to_num().clamp(min=0), self.counts - 1))
 
     def _code(self, digits: Tensor) -> Tensor:
-        return (digits.long() * self.basis).sum(-1, keepdim=True)
+        """Digits [..., d] as one number [..., 1], the first the lowest."""
+        below = [prod(self.levels[:i]) for i in range(self.width)]
+        return torch.stack([digits[..., i].long() * b for i, b in enumerate(below)]).sum(0)[..., None]

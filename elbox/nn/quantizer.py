@@ -22,6 +22,10 @@ class Quantizer(nn.Module, ABC):
     depth: int
     width: int
 
+    def agrees(self, other: Quantizer) -> bool:
+        """Whether the other has the same vectors for the same codes, whatever is learned."""
+        return self is other
+
     @abstractmethod
     def quantize(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """z_e [..., P, d] and its codes [..., P, L] for h [..., P, d]; only z_e carries a gradient."""

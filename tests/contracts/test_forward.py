@@ -8,26 +8,29 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from elbox import DataSpec, Group, Recipe, Terms, draws, likelihoods
-from elbox.distributions import diagonal_normal
+from elbox.distributions import Quantized, Tokens, diagonal_normal
 from elbox.errors import IncompatibleError
 from elbox.likelihoods.base import DEFAULTS
 from elbox.nn import MLP, ConvDecoder
 from elbox.spec import KINDS
 from elbox.train.step import Step
-from tests.components import FEATURES, IMAGE, LATENT, LEVELS, event_of, make, of, surroundings
+from tests.components import FEATURES, IMAGE, LATENT, LEVELS, event_of, make, of, posterior_of, surroundings
 from tests.components import objective as make_objective
 
 K, B = 4, 3
-WITHOUT_PARAMETERS = ("priors.StandardNormal", "priors.FittedMixture", "nn.Standardize", "nn.LogTotal")
+WITHOUT_PARAMETERS = ("priors.StandardNormal", "priors.FittedMixture", "nn.Standardize", "nn.LogTotal", "nn.FiniteScalar")
 OF_ANOTHER = {"nn.Transposed": {"layer.affine.bias"}}  # parameters that only another user of the object needs
 STANDARD = diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT))
 DISCRETE = ("posteriors.BernoulliCode", "posteriors.CategoricalCode")
 CONSTANT = ("posteriors.LocalNormal",)  # its parameters are found in the forward pass, and are constants after it
+CODES = {"nn.Codebook": (3, 2), "nn.FiniteScalar": (3, 1), "nn.PixelCNN": (6, 2), "nn.CausalTransformer": (6, 2)}
 RANDOM = ("nn.Bayesian", "nn.BayesianLinear")
 
 
 def drawn(q: Distribution, samples: int) -> Tensor:
     """Samples, with a gradient where there can be one."""
+    if isinstance(q, Quantized):
+        return q.straight_through.expand(samples, *q.batch_shape, -1)
     return q.rsample((samples,)) if q.has_rsample else q.sample((samples,))
 
 
@@ -35,10 +38,13 @@ def inputs(name: str) -> Tensor:
     """A batch [B, ...] that the part accepts."""
     if name.startswith("recipes."):
         return torch.rand(B, *IMAGE).round()
+    if name in CODES:
+        return torch.randint(0, 4, (B, *CODES[name]))
     if name in ("nn.LogCounts", "nn.LogTotal"):
         return torch.randint(0, 9, (B, FEATURES)).float()
     decodes = name.startswith("likelihoods.") or name in ("nn.ConvDecoder", "nn.Transposed")
-    event = IMAGE if name == "nn.ConvEncoder" else (LATENT,) if decodes else (FEATURES,)
+    other = {"nn.ConvEncoder": IMAGE, "nn.MapEncoder": IMAGE, "nn.MapDecoder": (18,), "nn.Summed": (2 * FEATURES,)}
+    event = other[name] if name in other else (LATENT,) if decodes else (FEATURES,)
     return torch.randn(B, *event)
 
 
@@ -131,7 +137,7 @@ def test_schedule_keeps_the_shape_of_t(name: str) -> None:
 @pytest.mark.parametrize("name", of("objectives"))
 def test_objective(name: str) -> None:
     objective = make_objective(name)
-    z, q, p = torch.randn(K, B, LATENT), diagonal_normal(torch.randn(B, LATENT), torch.ones(LATENT)), STANDARD
+    z, q, p = torch.randn(K, B, LATENT), posterior_of(name, B), STANDARD
     group = Group(z, torch.randn(K, B), torch.randn(K, B), p, q)
     terms = Terms(torch.randn(K, B), {"z": group}, **surroundings(name, K, B))
     assert objective(terms).shape == (B,)
@@ -149,7 +155,9 @@ def loss_of(name: str) -> tuple[nn.Module, Tensor]:
         step.progress.fill_(1.0)  # after any warm-up
         return part.model, step(inputs(name))[0]
     if name.startswith("priors."):
-        return part, part().log_prob(torch.randn(K, LATENT)).sum()
+        p = part()
+        z = p.sample((K,)) if isinstance(p, Tokens) else torch.randn(K, LATENT)  # elsewhere these have no probability
+        return part, p.log_prob(z).sum()
     if name.startswith("posteriors."):
         q = part(inputs(name))
         return part, q.log_prob(torch.randn(K, B, LATENT)).nan_to_num(0, 0, 0).sum() + drawn(q, K).square().sum()
