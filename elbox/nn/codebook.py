@@ -130,7 +130,7 @@ class Codebook(Quantizer):
     def _follow(self, level: int, h: Tensor, code: Tensor) -> None:
         """One step of the moving averages; without a decay, only at the start."""
         vectors, usage = self.vectors[level], self.usage[level]
-        belongs = F.one_hot(code, self.size).to(h.dtype)  # [N, K]
+        belongs = (code[:, None] == torch.arange(self.size, device=h.device)).to(h.dtype)  # [N, K]
         share, total = belongs.mean(0), belongs.T @ h / len(h)
         kept = (self.batches / (self.batches + 1)).clamp(max=DECAY if self.decay is None else self.decay)
         usage.mul_(kept).add_((1 - kept) * share)
