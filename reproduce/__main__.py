@@ -15,6 +15,7 @@ NAMES = {
     "bayesian": "full variational Bayes over the decoder's weights against MAP, on 100 to 1000 digits",
     "manifold": "Kingma & Welling (2014), figure 4: the 2-D manifold of MNIST",
     "recipes": "every recipe as it comes, on MNIST or what it is made for: distortion, rate, log p(x), seconds",
+    "codes": "VQ-VAE and FSQ on Fashion-MNIST with an autoregressive second stage: bits/dim, codes used",
     "autoencoders": "Ghosh et al. (2020), table 1 on MNIST: RAE, WAE and VAE, by a classifier-based distance",
 }
 

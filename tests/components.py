@@ -70,7 +70,9 @@ SPECS = {"linear_vae": REAL, "sigma_vae": REAL, "count_vae": COUNT, "topic_vae":
 def small(name: str, spec: DataSpec | None = None, **settings: Any) -> recipes.Recipe:
     """The recipe with narrow layers, for data of this spec."""
     known = recipes.base.settings_of(recipes.RECIPES[name])
-    narrow = {k: v for k, v in {"hidden": (6,), "channels": (3, 4), "discriminator": (6,)}.items() if k in known}
+    narrow = {"hidden": (6,), "channels": (3, 4), "discriminator": (6,), "codes": 8}
+    narrow = {k: v for k, v in narrow.items() if k in known}
+    settings = {k: v for k, v in settings.items() if k != "latent" or k in known}  # a grid has levels instead
     return recipes.RECIPES[name](spec or SPECS.get(name, BINARY), **narrow | settings)
 
 
@@ -325,9 +327,9 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "nn.MapEncoder": lambda: MapEncoder(IMAGE, 3, channels=(4, 6)),
     "nn.MapDecoder": lambda: MapDecoder(3, (2, *IMAGE), channels=(4, 6)),
     "nn.Summed": lambda: Summed(MLP(FEATURES, [6], (2, 3), nn.Tanh), 2),
-    "recipes.vq_vae": lambda: recipes.vq_vae(BINARY, codes=5, width=3, channels=(3, 4)),
-    "recipes.residual_vq_vae": lambda: recipes.residual_vq_vae(BINARY, codes=5, width=3, depth=2, channels=(3, 4)),
-    "recipes.fsq_vae": lambda: recipes.fsq_vae(BINARY, levels=(40, 50), channels=(3, 4)),
+    "recipes.vq_vae": lambda: recipes.vq_vae(BINARY, latent=3, codes=5, hidden=(3, 4)),
+    "recipes.residual_vq_vae": lambda: recipes.residual_vq_vae(BINARY, latent=3, codes=5, depth=2, hidden=(3, 4)),
+    "recipes.fsq_vae": lambda: recipes.fsq_vae(BINARY, levels=(40, 50), hidden=(3, 4)),
 }
 
 

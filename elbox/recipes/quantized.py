@@ -9,6 +9,7 @@ from math import prod
 
 from torch import nn
 
+from elbox.errors import SettingError
 from elbox.estimators import StraightThrough
 from elbox.likelihoods.base import Likelihood
 from elbox.model import VAE
@@ -23,11 +24,10 @@ from elbox.spec import DataSpec
 @recipe
 def vq_vae(
     data: DataSpec,
+    latent: int = 64,
     codes: int = 512,
-    width: int = 64,
-    channels: Sequence[int] = (32, 64),
-    hidden: Sequence[int] = (400,),
-    positions: int = 16,
+    hidden: Sequence[int] | None = None,
+    positions: int | None = None,
     likelihood: type[Likelihood] | None = None,
     beta: float = 0.25,
 ) -> Recipe:
@@ -38,11 +38,11 @@ def vq_vae(
 
     Arguments:
         data: Shape and kind of the data; images get convolutional networks, all else MLPs.
-        codes: Number K of codes.
-        width: Dimension of their vectors.
-        channels: For images, number of feature maps after each halving; 28×28 pixels become a map of 7×7 codes.
-        hidden: For other data, widths of the encoder's hidden layers; the decoder mirrors them.
-        positions: For other data, number of codes.
+        latent: Dimension of the vectors.
+        codes: Number K of them.
+        hidden: For images, number of feature maps after each halving, (32, 64) unless given; for other data, widths of
+            the encoder's hidden layers, (400,), which the decoder mirrors.
+        positions: Number of codes of an example that is no image, 16 unless given; 28×28 pixels become a map of 7×7.
         likelihood: Class of the likelihood; None takes the default for the kind of data.
         beta: β, the weight of the commitment.
 
@@ -52,18 +52,18 @@ def vq_vae(
         >>> model.prior.positions, model.sample(2).shape
         (49, torch.Size([2, 1, 28, 28]))
     """
-    model = _quantised(data, Codebook(codes, width), channels, hidden, positions, likelihood)
+    model = _quantised(data, Codebook(codes, latent), hidden, positions, likelihood)
     return Recipe(model, Penalized(ELBO(), [Commitment(beta)]), StraightThrough())
 
 
 @recipe
 def residual_vq_vae(
     data: DataSpec,
+    latent: int = 64,
     codes: int = 512,
-    width: int = 64,
     depth: int = 4,
-    channels: Sequence[int] = (32, 64),
-    hidden: Sequence[int] = (400,),
+    hidden: Sequence[int] | None = None,
+    positions: int | None = None,
     likelihood: type[Likelihood] | None = None,
     beta: float = 0.25,
 ) -> Recipe:
@@ -74,12 +74,13 @@ def residual_vq_vae(
     generation using residual quantization*, who share one table.
 
     Arguments:
-        data: Shape and kind of the data; images get convolutional networks, all else MLPs and codes of one position.
-        codes: Number K of codes of each level.
-        width: Dimension of their vectors.
+        data: Shape and kind of the data; images get convolutional networks, all else MLPs.
+        latent: Dimension of the vectors.
+        codes: Number K of them at each level.
         depth: Number of levels.
-        channels: For images, number of feature maps after each halving.
-        hidden: For other data, widths of the encoder's hidden layers; the decoder mirrors them.
+        hidden: For images, number of feature maps after each halving, (32, 64) unless given; for other data, widths of
+            the encoder's hidden layers, (400,), which the decoder mirrors.
+        positions: Number of codes of each level of an example that is no image, 1 unless given.
         likelihood: Class of the likelihood; None takes the default for the kind of data.
         beta: β, the weight of the commitment.
 
@@ -88,7 +89,7 @@ def residual_vq_vae(
         >>> elbox.recipes.residual_vq_vae(elbox.DataSpec((5,), "real")).model.sample(2).shape
         torch.Size([2, 5])
     """
-    model = _quantised(data, Codebook(codes, width, depth), channels, hidden, 1, likelihood)
+    model = _quantised(data, Codebook(codes, latent, depth), hidden, positions, likelihood)
     return Recipe(model, Penalized(ELBO(), [Commitment(beta)]), StraightThrough())
 
 
@@ -96,9 +97,8 @@ def residual_vq_vae(
 def fsq_vae(
     data: DataSpec,
     levels: Sequence[int] = (8, 5, 5, 5),
-    channels: Sequence[int] = (32, 64),
-    hidden: Sequence[int] = (400,),
-    positions: int = 16,
+    hidden: Sequence[int] | None = None,
+    positions: int | None = None,
     likelihood: type[Likelihood] | None = None,
 ) -> Recipe:
     r"""FSQ (Mentzer et al., 2023): a few numbers at each position, each rounded to one of a few levels.
@@ -109,9 +109,9 @@ def fsq_vae(
     Arguments:
         data: Shape and kind of the data; images get convolutional networks, all else MLPs.
         levels: Number of levels of each channel, 3 or more.
-        channels: For images, number of feature maps after each halving.
-        hidden: For other data, widths of the encoder's hidden layers; the decoder mirrors them.
-        positions: For other data, number of codes.
+        hidden: For images, number of feature maps after each halving, (32, 64) unless given; for other data, widths of
+            the encoder's hidden layers, (400,), which the decoder mirrors.
+        positions: Number of codes of an example that is no image, 16 unless given.
         likelihood: Class of the likelihood; None takes the default for the kind of data.
 
     Example:
@@ -119,27 +119,34 @@ def fsq_vae(
         >>> elbox.recipes.fsq_vae(elbox.DataSpec((5,), "real")).model.prior.codebook.size
         1000
     """
-    model = _quantised(data, FiniteScalar(levels), channels, hidden, positions, likelihood)
+    model = _quantised(data, FiniteScalar(levels), hidden, positions, likelihood)
     return Recipe(model, ELBO(), StraightThrough())
 
 
 def _quantised(
     data: DataSpec,
     codebook: Quantizer,
-    channels: Sequence[int],
-    hidden: Sequence[int],
-    positions: int,
+    hidden: Sequence[int] | None,
+    positions: int | None,
     likelihood: type[Likelihood] | None,
 ) -> VAE:
-    cls = default_likelihood(data, likelihood)
+    cls, event = default_likelihood(data, likelihood), data.event_shape
     encoder: nn.Module
     decoder: nn.Module
-    if len(data.event_shape) == 3 and data.event_shape[0] <= 4 and min(data.event_shape[1:]) >= 8:
-        encoder = MapEncoder(data.event_shape, codebook.width, channels, offset=data.offset, scale=data.scale)
+    if len(event) == 3 and event[0] <= 4 and min(event[1:]) >= 8:
+        if positions is not None:
+            raise SettingError(
+                f"got positions={positions} for images of shape {event}, whose map of codes is halved once for each "
+                "entry of hidden; expected positions for other data only; choose hidden instead"
+            )
+        channels = (32, 64) if hidden is None else hidden
+        encoder = MapEncoder(event, codebook.width, channels, offset=data.offset, scale=data.scale)
         decoder, positions = MapDecoder(codebook.width, cls.output_shape(data), channels), prod(encoder.map)
     else:
+        widths = (400,) if hidden is None else hidden
+        positions = (16 if codebook.depth == 1 else 1) if positions is None else positions
         shape = QuantizedCode.output_shape(positions, codebook)
-        encoder = MLP(data.event_shape, hidden, shape, nn.SiLU, offset=data.offset, scale=data.scale)
-        decoder = MLP(positions * codebook.width, list(hidden)[::-1], cls.output_shape(data), nn.SiLU)
+        encoder = MLP(event, widths, shape, nn.SiLU, offset=data.offset, scale=data.scale)
+        decoder = MLP(positions * codebook.width, list(widths)[::-1], cls.output_shape(data), nn.SiLU)
     decoder = Summed(decoder, codebook.depth) if codebook.depth > 1 else decoder
     return VAE(CodePrior(codebook, positions), cls.for_data(decoder, data), QuantizedCode(encoder, codebook))

@@ -394,4 +394,8 @@ def test_messages(make: object, error: type[Exception], message: str) -> None:
 
 def test_recipe_for_tables_and_images() -> None:
     assert recipes.vq_vae(BINARY, codes=4).model.prior.positions == 2 * 3
-    assert recipes.vq_vae(type(BINARY)((7,), "real"), positions=5).model.prior.positions == 5
+    table = type(BINARY)((7,), "real")
+    assert recipes.vq_vae(table, positions=5).model.prior.positions == 5
+    assert recipes.residual_vq_vae(table).model.prior.positions == 1
+    with pytest.raises(SettingError, match=r"positions=5 for images of shape \(1, 8, 9\).*choose hidden instead"):
+        recipes.fsq_vae(BINARY, positions=5)
