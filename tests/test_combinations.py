@@ -178,7 +178,8 @@ def faults(c: Combination) -> set[str]:
         "known factors": posterior not in PAIRED and any(isinstance(p, TotalCorrelation) for p in penalties),
         "known moments": posterior == "posteriors.FullStudentT"
         and any(isinstance(p, InferredPrior) for p in penalties),
-        "a rate per dimension": per_dimension and not (codes in ("bits", "categories") or (posterior in FACTORISED and prior not in MIXTURES)),
+        "a rate per dimension": per_dimension
+        and not (codes in ("bits", "categories") or (posterior in FACTORISED and prior not in MIXTURES)),
     }
     return {rule for rule, broken in rules.items() if broken}
 

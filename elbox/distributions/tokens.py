@@ -45,7 +45,7 @@ class Tokens(Distribution):
 
     def __init__(self, codebook: Any, positions: int, logits: Tensor | Callable[[Tensor], Tensor]) -> None:
         self.codebook, self.positions, self.logits = codebook, positions, logits
-        super().__init__((), torch.Size([codebook.depth * positions * codebook.width]), validate_args=False)
+        super().__init__(torch.Size(), torch.Size([codebook.depth * positions * codebook.width]), validate_args=False)
 
     @property
     def support(self) -> constraints.Constraint:

@@ -61,8 +61,8 @@ def evaluate(
     correlation and dimension-wise KL; this takes about a second more (see `elbox.evaluate.decomposition`).
 
     A quantised code (`QuantizedCode`) is one point for each example: one sample is taken, whatever S is, and the
-    log-likelihood is the ELBO, log p(x|z) + log p(z), exactly that lower bound on log p(x) and nothing tighter. How much
-    of their codes such posteriors, and `CategoricalCode`, use is counted (see `elbox.evaluate.code_use`).
+    log-likelihood is the ELBO, log p(x|z) + log p(z): that lower bound on log p(x), exactly, and nothing tighter. How
+    many of their codes such posteriors, and `CategoricalCode`, use is counted (see `elbox.evaluate.code_use`).
 
     Reference: Burda et al. (2016), *Importance weighted autoencoders*, eq. 8 and §5.2; Chen et al. (2018), *Isolating
     sources of disentanglement in variational autoencoders*, eq. 2.

@@ -31,7 +31,9 @@ def one_code(model: Any, x: Examples, c: Tensor | None) -> bool:
     return isinstance(model, VAE) and isinstance(_encoded(model, x, c, slice(0, 1)), Quantized)
 
 
-def code_use(result: Evaluation, model: Any, x: Examples, *, memory: int = MEMORY, c: Tensor | None = None) -> Evaluation:
+def code_use(
+    result: Evaluation, model: Any, x: Examples, *, memory: int = MEMORY, c: Tensor | None = None
+) -> Evaluation:
     """The evaluation with usage and perplexity of discrete codes, if the model has any.
 
     Arguments:
@@ -49,7 +51,9 @@ def code_use(result: Evaluation, model: Any, x: Examples, *, memory: int = MEMOR
             return result
         total, size = torch.zeros_like(counts), _together(model, x, c, memory)
         for start in range(0, len(x), size):
-            total += _counts(_encoded(model, x, c, slice(start, min(start + size, len(x)))))
+            part = _counts(_encoded(model, x, c, slice(start, min(start + size, len(x)))))
+            assert part is not None  # as for the first example
+            total += part
     share = total / total.sum(1, keepdim=True)
     perplexity = torch.special.entr(share).sum(1).exp()
     used = (total > 0).double().mean(1)

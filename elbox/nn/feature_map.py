@@ -79,7 +79,8 @@ class MapEncoder(nn.Module):
 
 @part
 class MapDecoder(nn.Module):
-    r"""The mirror image of `MapEncoder`: two residual blocks, then (up-sampling, convolution, residual block) per level.
+    r"""The mirror image of `MapEncoder`: two residual blocks, then (up-sampling, convolution, residual block) for each
+    level.
 
     Reference: as `MapEncoder`; Odena et al. (2016), *Deconvolution and checkerboard artifacts* (bilinear up-sampling
     instead of transposed convolutions).

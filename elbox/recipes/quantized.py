@@ -31,7 +31,7 @@ def vq_vae(
     likelihood: type[Likelihood] | None = None,
     beta: float = 0.25,
 ) -> Recipe:
-    r"""VQ-VAE (van den Oord, Vinyals & Kavukcuoglu, 2017): each vector of a map is one of K, found by nearest neighbour.
+    r"""VQ-VAE (van den Oord, Vinyals & Kavukcuoglu, 2017): each vector of a map becomes the nearest one of K.
 
     K and β are theirs, and the moving averages of appendix A.1 (γ = 0.99); their networks have 256 units. The prior is
     uniform: fit an autoregressive one to the codes afterwards. β goes with a sum over positions: see `Commitment`.

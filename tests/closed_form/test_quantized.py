@@ -1,4 +1,4 @@
-"""Quantised codes against their definitions: nearest vectors, grids, moving averages, who trains whom, exact evidence."""
+"""Quantised codes against their definitions: nearest vectors, grids, moving averages, who trains whom, evidence."""
 
 from __future__ import annotations
 
@@ -310,7 +310,7 @@ def test_learned_prior_fitted_to_codes_is_their_frequency() -> None:
     codebook = Codebook(4, 2, decay=None)
     prior, codes = CodePrior(codebook, 2, learned=True), torch.randint(4, (500, 2, 1)) // torch.tensor([[1], [2]])
     z = codebook(codes).detach()
-    optimizer = torch.optim.LBFGS([p for p in prior.parameters()], max_iter=100)
+    optimizer = torch.optim.LBFGS(prior.parameters(), max_iter=100)
 
     def loss() -> Tensor:
         optimizer.zero_grad()
@@ -358,7 +358,9 @@ def test_usage_of_categories() -> None:
 def test_another_codebook_is_refused() -> None:
     vae = model(Codebook(4, D))
     other = VAE(CodePrior(Codebook(4, D), P), vae.likelihood, vae.posterior)
-    with pytest.raises(IncompatibleError, match="QuantizedCode posterior .* CodePrior prior .* CodePrior of that codeb"):
+    with pytest.raises(
+        IncompatibleError, match=r"QuantizedCode posterior .* CodePrior prior .* CodePrior of that codeb"
+    ):
         other.terms(batch(), draw=draws.sample)
     grid = model(FiniteScalar((3, 3)))
     VAE(CodePrior(FiniteScalar((3, 3)), P), grid.likelihood, grid.posterior).terms(batch(), draw=draws.sample)

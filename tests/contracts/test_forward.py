@@ -18,7 +18,13 @@ from tests.components import FEATURES, IMAGE, LATENT, LEVELS, event_of, make, of
 from tests.components import objective as make_objective
 
 K, B = 4, 3
-WITHOUT_PARAMETERS = ("priors.StandardNormal", "priors.FittedMixture", "nn.Standardize", "nn.LogTotal", "nn.FiniteScalar")
+WITHOUT_PARAMETERS = (
+    "priors.StandardNormal",
+    "priors.FittedMixture",
+    "nn.Standardize",
+    "nn.LogTotal",
+    "nn.FiniteScalar",
+)
 OF_ANOTHER = {"nn.Transposed": {"layer.affine.bias"}}  # parameters that only another user of the object needs
 STANDARD = diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT))
 DISCRETE = ("posteriors.BernoulliCode", "posteriors.CategoricalCode")
@@ -44,7 +50,7 @@ def inputs(name: str) -> Tensor:
         return torch.randint(0, 9, (B, FEATURES)).float()
     decodes = name.startswith("likelihoods.") or name in ("nn.ConvDecoder", "nn.Transposed")
     other = {"nn.ConvEncoder": IMAGE, "nn.MapEncoder": IMAGE, "nn.MapDecoder": (18,), "nn.Summed": (2 * FEATURES,)}
-    event = other[name] if name in other else (LATENT,) if decodes else (FEATURES,)
+    event = other.get(name, (LATENT,) if decodes else (FEATURES,))
     return torch.randn(B, *event)
 
 

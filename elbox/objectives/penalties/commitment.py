@@ -21,8 +21,8 @@ class Commitment(Penalty):
     The codebook's part, Σ_l ‖sg(r_{l−1}) − e_l‖², trains vectors that are parameters, at weight 1 whatever β is, and
     nothing else. It adds nothing to the value; vectors that are moving averages have none.
 
-    Summed, like every log-density here, where the paper takes the mean over positions: its β goes with a distortion that
-    is a mean over pixels too (in the authors' code), and depends on the scale of that.
+    Summed, like every log-density here, where the paper takes the mean over positions: its β depends on the scale of
+    the distortion, which is a mean over pixels in the authors' code.
 
     Reference: van den Oord, Vinyals & Kavukcuoglu (2017), *Neural discrete representation learning*, eq. 3 (β = 0.25).
 
@@ -56,8 +56,8 @@ def _quantized(terms: Terms) -> list[Quantized]:
     found = [q for q in posteriors if isinstance(q, Quantized)]
     if not found:
         raise IncompatibleError(
-            f"Commitment holds what is quantised to its codebook, got a posterior without one ({type(posteriors[0]).__name__})"
-            "; use CodeNorm(), which keeps other codes from growing"
+            f"Commitment holds what is quantised to its codebook, got a {type(posteriors[0]).__name__} posterior, which "
+            "has none; use CodeNorm(), which keeps other codes from growing"
         )
     return found
 
