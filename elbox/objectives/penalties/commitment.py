@@ -56,7 +56,7 @@ def _quantized(terms: Terms) -> list[Quantized]:
     found = [q for q in posteriors if isinstance(q, Quantized)]
     if not found:
         raise IncompatibleError(
-            f"Commitment holds what is quantised to its codebook, got a {type(posteriors[0]).__name__} posterior, which "
+            f"Commitment holds what is quantised to its codebook, got {type(posteriors[0]).__name__}, which "
             "has none; use CodeNorm(), which keeps other codes from growing"
         )
     return found
