@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 from torch.func import functional_call
 
-from elbox.distributions import Code, Delta, Elliptical
+from elbox.distributions import Code, Delta, Elliptical, Quantized
 from elbox.distributions.families import FAMILIES
 from elbox.distributions.support import family, moves
 from elbox.errors import IncompatibleError
@@ -111,6 +111,8 @@ def score(posterior: nn.Module, context: Any, samples: int) -> Draw:
     q = posterior(context)
     if isinstance(q, Delta):
         raise IncompatibleError("Score() needs a posterior with a density, and Delta has none; use Reparameterized()")
+    if isinstance(q, Quantized):
+        _refuse_quantized("a score")
     _refuse_moving(q, "Score()")
     if isinstance(q, Elliptical):
         y = q.noise((samples,))
@@ -183,12 +185,22 @@ def _tensors(context: Any) -> tuple[Any, ...]:
 
 
 def _with_rsample(q: Distribution) -> Distribution:
+    if isinstance(q, Quantized):
+        _refuse_quantized("a reparameterised gradient")
     if not q.has_rsample:
         way_out = "Score() with ELBO(samples=2)" + (", or StraightThrough()" if isinstance(q, Code) else "")
         raise IncompatibleError(
             f"a reparameterised gradient needs a posterior with rsample, and {type(q).__name__} has none; use {way_out}"
         )
     return q
+
+
+def _refuse_quantized(what: str) -> None:
+    """A point mass has probability 1 whatever its parameters are."""
+    raise IncompatibleError(
+        f"{what} is that of a posterior whose density depends on its parameters, and Quantized has all its mass on one "
+        "code, found by a search; use StraightThrough()"
+    )
 
 
 def _refuse_moving(q: Distribution, estimator: str) -> None:
@@ -240,7 +252,7 @@ def _detached(q: Distribution) -> Distribution | None:
     """A copy with detached parameters for the families where that is cheap and certain, else None."""
     if type(q) in FAMILIES:
         return type(q)(**{name: getattr(q, name).detach() for name in FAMILIES[type(q)]})
-    if isinstance(q, Elliptical):
+    if isinstance(q, Elliptical | Quantized):
         return q.detached()
     if type(q) is Delta:
         return Delta(q.value.detach(), len(q.event_shape))

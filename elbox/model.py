@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution
 
 from elbox import draws
-from elbox.distributions import OneHots, VonMises
+from elbox.distributions import OneHots, Quantized, Tokens, VonMises
 from elbox.distributions.support import centre, discrete, family
 from elbox.errors import DataError, IncompatibleError, ShapeError, check_whole
 from elbox.parts import part
@@ -221,9 +221,10 @@ class VAE(nn.Module):
 
     def _check_codes(self, q: Distribution, p: Distribution) -> None:
         """log p(z) − log q(z|x) is of two densities, or of two probabilities of the same codes."""
-        if torch.compiler.is_compiling() or _codes(q) == _codes(p):
+        if torch.compiler.is_compiling() or (_codes(q) == _codes(p) and _same_codebook(q, p)):
             return
         fits = "CategoricalPrior of as many categories" if isinstance(q, OneHots) else "BernoulliPrior"
+        fits = "CodePrior of that codebook" if isinstance(q, Quantized) else fits
         raise IncompatibleError(
             f"got a {type(self.posterior).__name__} posterior over {_codes(q)} with a {type(self.prior).__name__} "
             f"prior over {_codes(p)}; use a {fits if discrete(q) else 'StandardNormal prior'}"
@@ -245,7 +246,13 @@ def _codes(d: Distribution) -> str:
         return "real numbers"
     if isinstance(d, OneHots):
         return f"one-hot codes of {d.categories} categories"
+    if isinstance(d, Quantized | Tokens):
+        return f"codes of a {type(d.codebook).__name__} of its own"
     return "bits" if isinstance(getattr(d, "base_dist", d), Bernoulli) else "whole numbers"
+
+
+def _same_codebook(q: Distribution, p: Distribution) -> bool:
+    return not isinstance(q, Quantized) or q.codebook.agrees(p.codebook)  # type: ignore[attr-defined]
 
 
 def _mean(q: Distribution) -> Tensor:

@@ -34,6 +34,7 @@ from elbox.evaluate import Evaluation, MeanSE, clustered, held_out
 from elbox.evaluate import evaluate as evaluate_model
 from elbox.evaluate.bounds import bounds
 from elbox.evaluate.chunks import MEMORY
+from elbox.evaluate.code_use import code_use
 from elbox.evaluate.decomposition import decomposed
 from elbox.evaluate.result import ACTIVE
 from elbox.evaluate.scope import Examples
@@ -419,7 +420,8 @@ def _evaluate(
     own, own_c = world.share(x), None if c is None else world.share(c)
     part = bounds(model, own, seed=world.seed(seed), memory=memory, c=own_c, **options)
     merged = replace(_merged(world.gather(part)), seed=seed)
-    return decomposed(merged, model, x, seed=seed, memory=memory, c=c)  # of all together: each process finds the same
+    merged = decomposed(merged, model, x, seed=seed, memory=memory, c=c)
+    return code_use(merged, model, x, memory=memory, c=c)  # of all together: each process finds the same
 
 
 def _merged(parts: list[Evaluation]) -> Evaluation:

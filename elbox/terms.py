@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, kl_divergence
 
 from elbox.distributions import Delta
-from elbox.distributions.support import check_rate
+from elbox.distributions.support import check_rate, discrete
 from elbox.errors import IncompatibleError
 
 
@@ -101,9 +101,10 @@ class Group:
         """
         q, p = self.posterior, self.prior
         if not (isinstance(q, Independent) and isinstance(p, Independent)):
+            fits = ("BernoulliCode", "BernoulliPrior") if discrete(q) else ("DiagonalNormal", "StandardNormal")
             raise IncompatibleError(
                 f"a rate per latent dimension needs prior and posterior that factorise, got ({type(q).__name__}, "
-                f"{type(p).__name__}); use a DiagonalNormal posterior with a StandardNormal prior, or a rate per group"
+                f"{type(p).__name__}); use a {fits[0]} posterior with a {fits[1]} prior, or a rate per group"
             )
         if self.kl is not None:
             return kl_divergence(q.base_dist, p.base_dist)

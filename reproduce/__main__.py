@@ -17,6 +17,7 @@ NAMES = {
     "recipes": "every recipe as it comes, on MNIST or what it is made for: distortion, rate, log p(x), seconds",
     "toy_posteriors": "banana, ring and two modes with known evidence: the gap that each flow posterior closes",
     "latent_diffusion": "second stages on MNIST or Fashion: bound and samples before and after",
+    "codes": "VQ-VAE and FSQ on Fashion-MNIST with an autoregressive second stage: bits/dim, codes used",
     "autoencoders": "Ghosh et al. (2020), table 1 on MNIST: RAE, WAE and VAE, by a classifier-based distance",
     "clustering": "VaDE or GMVAE on MNIST: clustering accuracy of three seeds, clusters drawn",
     "posteriors_priors": "posteriors and priors with one network on MNIST and OMNIGLOT: log p(x) and gaps",

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from elbox import (
     VAE,
@@ -32,16 +33,23 @@ from elbox.nn import (
     Angles,
     Bayesian,
     BayesianLinear,
+    CausalTransformer,
+    Codebook,
     Columns,
     ConvDecoder,
     ConvEncoder,
+    FiniteScalar,
     GatedMLP,
     Layer,
     LogCounts,
     LogTotal,
+    MapDecoder,
+    MapEncoder,
+    PixelCNN,
     Proportions,
     RadialMetric,
     Standardize,
+    Summed,
     Transposed,
 )
 
@@ -94,6 +102,9 @@ def small(name: str, spec: DataSpec | None = None, **settings: Any) -> recipes.R
         for k, v in {"hidden": (6,), "channels": (3, 4), "discriminator": (6,), "second": (6,)}.items()
         if k in known
     }
+    narrow = {"hidden": (6,), "channels": (3, 4), "discriminator": (6,), "codes": 8}
+    narrow = {k: v for k, v in narrow.items() if k in known}
+    settings = {k: v for k, v in settings.items() if k != "latent" or k in known}  # a grid has levels instead
     return recipes.RECIPES[name](spec or SPECS.get(name, BINARY), **narrow | settings)
 
 
@@ -135,6 +146,13 @@ def start() -> posteriors.DiagonalNormal:
 def generative() -> tuple[nn.Module, nn.Module]:
     """A prior and a likelihood for posteriors that receive them."""
     return priors.LearnedNormal(LATENT), likelihoods.Gaussian(decoder(FEATURES))
+
+
+def posterior_of(name: str, batch: int) -> Distribution:
+    """A posterior q(z|x) that the objective accepts, over [LATENT]."""
+    if name == "objectives.Commitment":
+        return make("posteriors.QuantizedCode")(torch.randn(batch, FEATURES))
+    return distributions.diagonal_normal(torch.randn(batch, LATENT), torch.ones(LATENT))
 
 
 COMPONENTS: dict[str, Callable[[], Any]] = {
@@ -428,6 +446,25 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.riemannian_hamiltonian_vae": lambda: recipes.riemannian_hamiltonian_vae(
         BINARY, latent=LATENT, hidden=(6,), centroids=3, steps=2
     ),
+    "distributions.Quantized": lambda: posteriors.QuantizedCode(encoder(LATENT, 1), FiniteScalar((3,)))(
+        torch.ones(1, FEATURES)
+    ),
+    "distributions.Tokens": lambda: distributions.Tokens(FiniteScalar((3,)), LATENT, torch.zeros(LATENT, 1, 3)),
+    "posteriors.QuantizedCode": lambda: posteriors.QuantizedCode(encoder(LATENT, 1), FiniteScalar((3,))),
+    "priors.CodePrior": lambda: priors.CodePrior(
+        FiniteScalar((3,)), LATENT, CausalTransformer(LATENT, 3, width=4, heads=2, layers=1)
+    ),
+    "objectives.Commitment": lambda: objectives.Commitment(weight=0.5),
+    "nn.Codebook": lambda: Codebook(size=4, width=3, depth=2, decay=None),
+    "nn.FiniteScalar": lambda: FiniteScalar((3, 4)),
+    "nn.PixelCNN": lambda: PixelCNN((2, 3), size=4, depth=2, hidden=4, layers=2, reach=1),
+    "nn.CausalTransformer": lambda: CausalTransformer(6, size=4, depth=2, width=4, heads=2, layers=1),
+    "nn.MapEncoder": lambda: MapEncoder(IMAGE, 3, channels=(4, 6)),
+    "nn.MapDecoder": lambda: MapDecoder(3, (2, *IMAGE), channels=(4, 6)),
+    "nn.Summed": lambda: Summed(MLP(FEATURES, [6], (2, 3), nn.Tanh), 2),
+    "recipes.vq_vae": lambda: recipes.vq_vae(BINARY, latent=3, codes=5, hidden=(3, 4)),
+    "recipes.residual_vq_vae": lambda: recipes.residual_vq_vae(BINARY, latent=3, codes=5, depth=2, hidden=(3, 4)),
+    "recipes.fsq_vae": lambda: recipes.fsq_vae(BINARY, levels=(40, 50), hidden=(3, 4)),
 }
 
 

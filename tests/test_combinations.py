@@ -29,6 +29,7 @@ from elbox.objectives import (
     MIWAE,
     TVO,
     VAEGAN,
+    Commitment,
     Contractive,
     InferredPrior,
     MutualInformation,
@@ -87,6 +88,8 @@ CODES = {
     "priors.BernoulliPrior": "bits",
     "posteriors.CategoricalCode": "categories",
     "priors.CategoricalPrior": "categories",
+    "posteriors.QuantizedCode": "vectors",
+    "priors.CodePrior": "vectors",
 }
 FEW = (
     "plain",
@@ -189,7 +192,9 @@ def faults(c: Combination) -> set[str]:
         "codes of one kind": codes != CODES.get(prior or "") and not deterministic,
         "a density for its samples": deterministic and not together,
         "a density for log q": deterministic and objective.needs_density,
-        "codes that are reparameterised": bool(codes) and together,
+        "codes that are reparameterised": codes in ("bits", "categories") and together,
+        "no score, no noise": codes == "vectors" and not isinstance(estimator, StraightThrough),
+        "a codebook": codes != "vectors" and any(isinstance(p, Commitment) for p in penalties),
         "codes to be summed or relaxed": not codes and isinstance(estimator, OF_CODES),
         "real numbers for chains": bool(codes) and isinstance(estimator, MonteCarloEM),
         "one player": isinstance(estimator, RELAX | Enumerated)
@@ -235,7 +240,8 @@ def faults(c: Combination) -> set[str]:
         "known pairs": alone_scored and any(isinstance(p, MutualInformation) for p in penalties),
         "a rate per dimension": per_dimension
         and not (
-            codes or (posterior in (*FACTORISED, "posteriors.Auxiliary") and prior not in (*MIXTURES, "priors.AR1"))
+            codes in ("bits", "categories")
+            or (posterior in (*FACTORISED, "posteriors.Auxiliary") and prior not in (*MIXTURES, "priors.AR1"))
         ),
     }
     return {rule for rule, broken in rules.items() if broken}

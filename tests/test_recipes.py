@@ -77,8 +77,14 @@ OTHER: dict[str, Any] = {
     "auxiliary": 4,
     "centroids": 4,
     "step": 0.02,
+    "codes": 9,
+    "depth": 3,
+    "levels": (5, 6),
+    "positions": 3,
     "seed": 7,
 }
+TABLE = DataSpec((5,), "binary", examples=50)
+SPEC_OF = {(name, "positions"): TABLE for name in ("vq_vae", "residual_vq_vae", "fsq_vae")}  # what a setting is for
 
 OTHER_OF = {
     ("sylvester_vae", "steps"): 3,
@@ -115,7 +121,9 @@ def test_settings_are_captured(name: str) -> None:
     assert list(recipe.settings) == list(settings_of(RECIPES[name]))
     assert recipe.settings["seed"] == 5
     spec = SPECS.get(name, REAL)
-    assert RECIPES[name](spec, 3).settings == RECIPES[name](data=spec, latent=3).settings
+    first = next(iter(settings_of(RECIPES[name])))
+    other = OTHER[first]
+    assert RECIPES[name](spec, other).settings == RECIPES[name](data=spec, **{first: other}).settings
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,7 +136,8 @@ def test_every_setting_is_documented(name: str) -> None:
 @pytest.mark.parametrize(("name", "setting"), [(n, s) for n in NAMES for s in settings_of(RECIPES[n])])
 def test_every_setting_survives_json_and_matters(name: str, setting: str) -> None:
     other = OTHER_OF.get((name, setting), OTHER[setting])
-    recipe, spec = small(name, **{setting: other}), SPECS.get(name, BINARY)
+    spec = SPEC_OF.get((name, setting), SPECS.get(name, BINARY))
+    recipe = small(name, spec, **{setting: other})
     loaded = through_json(recipe, spec)
     assert loaded.name == name
     assert {k: list(v) if isinstance(v, tuple) else v for k, v in loaded.settings.items()} == {
@@ -136,7 +145,7 @@ def test_every_setting_survives_json_and_matters(name: str, setting: str) -> Non
     }
     assert same(recipe, loaded)
     assert described(loaded) == described(recipe)
-    assert described(recipe) != described(small(name))
+    assert described(recipe) != described(small(name, spec))
 
 
 def described(recipe: Recipe) -> tuple[Any, ...]:

@@ -22,11 +22,13 @@ from elbox.distributions.one_hots import OneHots
 from elbox.distributions.own_draws import OwnDraws
 from elbox.distributions.poisson import Poisson
 from elbox.distributions.pushforward import Pushforward
+from elbox.distributions.quantized import Quantized
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.rgb_logistic_mixture import RGBLogisticMixture
 from elbox.distributions.spike_slab import SpikeSlab
 from elbox.distributions.student import MultivariateStudentT
 from elbox.distributions.student_t import StudentT
+from elbox.distributions.tokens import Tokens
 from elbox.distributions.von_mises import VonMises
 from elbox.distributions.weibull import Weibull
 
@@ -49,10 +51,12 @@ __all__ = [
     "OwnDraws",
     "Poisson",
     "Pushforward",
+    "Quantized",
     "RGBLogisticMixture",
     "Rayleigh",
     "SpikeSlab",
     "StudentT",
+    "Tokens",
     "Triangular",
     "Uniform",
     "VonMises",

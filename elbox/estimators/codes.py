@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from elbox.distributions import Code
+from elbox.distributions import Code, Quantized
 from elbox.draws import same_context
 from elbox.errors import IncompatibleError
 from elbox.objectives import Objective
@@ -19,21 +19,24 @@ class Encoded:
 
     Arguments:
         estimator: Name of the estimator that asks, for its error.
+        kinds: Classes of distributions that will do.
     """
 
-    def __init__(self, estimator: str) -> None:
-        self.estimator = estimator
+    def __init__(self, estimator: str, kinds: tuple[type, ...] = (Code,)) -> None:
+        self.estimator, self.kinds = estimator, kinds
         self.known: tuple[Any, Any] | None = None
 
     def __call__(self, posterior: nn.Module, context: Any) -> Any:
         if self.known is None or not same_context(self.known[0], context):
             self.known = (context, posterior(context))
         q = self.known[1]
-        if not isinstance(q, Code):
+        if not isinstance(q, self.kinds):
+            way_out = "Reparameterized()" if q.has_rsample else "Score()"
+            way_out = f"{way_out}, or a BernoulliCode posterior with a BernoulliPrior"
             raise IncompatibleError(
-                f"{self.estimator}() needs a posterior over discrete codes, got {type(posterior).__name__} "
-                f"({type(q).__name__}); use {'Reparameterized()' if q.has_rsample else 'Score()'}, or a BernoulliCode "
-                "posterior with a BernoulliPrior"
+                f"{self.estimator}() needs a posterior over discrete codes that are drawn, got "
+                f"{type(posterior).__name__} ({type(q).__name__}); use "
+                f"{'StraightThrough()' if isinstance(q, Quantized) else way_out}"
             )
         return q
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from elbox import draws
+from elbox.distributions import Code, Quantized
 from elbox.estimators.base import Estimate, Estimator
 from elbox.estimators.codes import Encoded
 from elbox.objectives import Objective
@@ -26,8 +27,11 @@ class StraightThrough(Estimator):
     codes, right only where log p(x|z) is linear in each bit. The value is that of the discrete objective. Where the
     objective sees only the rate, that is in closed form if there is one.
 
+    A quantised code b (`QuantizedCode`) has no noise; s is what was quantised, whatever the temperature.
+
     Reference: Bengio, Léonard & Courville (2013), *Estimating or propagating gradients through stochastic neurons for
-    conditional computation* (the straight-through estimator); Jang, Gu & Poole (2017), *Categorical reparameterization
+    conditional computation* (the straight-through estimator); van den Oord, Vinyals & Kavukcuoglu (2017), *Neural
+    discrete representation learning*, §3.2; Jang, Gu & Poole (2017), *Categorical reparameterization
     with Gumbel-softmax*, §2.2.
 
     Arguments:
@@ -71,10 +75,13 @@ class StraightThrough(Estimator):
         return Estimate(-value.mean(), value, found)
 
     def _draw(self, progress: Tensor | float) -> draws.DrawFunction:
-        encoded = Encoded("StraightThrough")
+        encoded = Encoded("StraightThrough", (Code, Quantized))
 
         def straight_through(posterior: nn.Module, context: Any, samples: int) -> draws.Draw:
             q = encoded(posterior, context)
+            if isinstance(q, Quantized):
+                z = q.straight_through.expand(samples, *q.batch_shape, -1)
+                return draws.Draw(z, q.log_prob(z), q)
             noisy = q.noisy((samples,))
             soft = q.mean if self.temperature is None else q.soften(noisy, value_at(self.temperature, progress))
             z = q.harden(noisy) + (soft - soft.detach())

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from elbox.errors import IncompatibleError, NonFiniteError
 from elbox.evaluate.chunks import MEMORY, plan, sums_in_chunks, terms_in_chunks
+from elbox.evaluate.code_use import code_use, one_code
 from elbox.evaluate.decomposition import decomposed
 from elbox.evaluate.fast import fast
 from elbox.evaluate.moments import Moments
@@ -59,6 +60,10 @@ def evaluate(
     Where posterior and prior factorise over latent dimensions, the rate is also split into mutual information, total
     correlation and dimension-wise KL; this takes about a second more (see `elbox.evaluate.decomposition`).
 
+    A quantised code (`QuantizedCode`) is one point for each example: one sample is taken, whatever S is, and the
+    log-likelihood is the ELBO, log p(x|z) + log p(z): that lower bound on log p(x), exactly, and nothing tighter. How
+    many of their codes such posteriors, and `CategoricalCode`, use is counted (see `elbox.evaluate.code_use`).
+
     Reference: Burda et al. (2016), *Importance weighted autoencoders*, eq. 8 and §5.2; Chen et al. (2018), *Isolating
     sources of disentanglement in variational autoencoders*, eq. 2.
 
@@ -90,7 +95,7 @@ def evaluate(
         (3, True)
     """
     result = bounds(model, x, samples=samples, seed=seed, memory=memory, precision=precision, progress=progress, c=c)
-    return decomposed(result, model, x, seed=seed, memory=memory, c=c)
+    return code_use(decomposed(result, model, x, seed=seed, memory=memory, c=c), model, x, memory=memory, c=c)
 
 
 def bounds(
@@ -109,10 +114,10 @@ def bounds(
     Arguments: as `evaluate`.
     """
     coded = bool(getattr(model, "deterministic", False))  # an autoencoder: all samples are the same
-    samples = 1 if coded else samples
     values: dict[str, np.ndarray] = {}
     moments: dict[str, Moments] = {}
     with measuring(model, seed):
+        samples = 1 if coded or one_code(model, x, c) else samples
         sizes = plan(model, x, samples, memory, c=c)
         _check_values(model, x, c, memory)
         how = fast(model, x, samples, sizes, partial_sums, "32" if coded else precision, c)
@@ -168,6 +173,7 @@ def log_likelihood(
         )
     found = torch.empty(len(x), dtype=torch.float64)
     with measuring(model, seed):
+        samples = 1 if one_code(model, x, c) else samples
         sizes = plan(model, x, samples, memory, c=c)
         _check_values(model, x, c, memory)
         how = fast(model, x, samples, sizes, log_sums, precision, c)

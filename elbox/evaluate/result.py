@@ -75,6 +75,9 @@ class Evaluation:
         ari: Adjusted Rand index, 0 for clusters by chance, 1 for the classes.
         aggregated: Number of examples over which the posterior is aggregated, the first ones; 0 for none.
         codes: Number of codes drawn for these three.
+        alphabet: Number K of discrete codes to choose from; 0 for continuous latent variables.
+        code_usage: Part of them that some example has, for each level of a quantiser or each categorical variable.
+        code_perplexity: exp of the entropy of their shares over all examples, between 1 and K, likewise.
         closed_form: Whether the rate is a closed-form KL; else it is the mean of log q(z|x) − log p(z) over S samples.
         precision: Of the network's products: `"32"`, or `"bf16"` (see `elbox.evaluate.fast`); sums are in float64.
         per_example: The values of each example, [N], under the names above; not in the JSON.
@@ -103,6 +106,9 @@ class Evaluation:
     ari: float | None = None
     aggregated: int = 0
     codes: int = 0
+    alphabet: int = 0
+    code_usage: tuple[float, ...] = ()
+    code_perplexity: tuple[float, ...] = ()
     closed_form: bool = False
     precision: str = "32"
     per_example: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
@@ -150,6 +156,10 @@ class Evaluation:
         if self.cluster_accuracy is not None:
             rows.append(("clustering accuracy", str(self.cluster_accuracy), "one to one"))
             rows += [("NMI of clusters", f"{self.nmi:.3f}", ""), ("adjusted Rand index", f"{self.ari:.3f}", "")]
+        if self.alphabet:
+            used, perplexity = np.mean(self.code_usage), np.mean(self.code_perplexity)
+            rows.append(("codes used", f"{used:.1%}", f"of {self.alphabet}"))
+            rows.append(("perplexity of the codes", f"{perplexity:.1f}", f"of {self.alphabet}"))
         if self.precision != "32":
             rows.append(("network's products", {"bf16": "bfloat16"}.get(self.precision, self.precision), ""))
         return [*rows, ("examples", str(self.n), "")]

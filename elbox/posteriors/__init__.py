@@ -22,6 +22,7 @@ from elbox.posteriors.hamiltonian import Hamiltonian
 from elbox.posteriors.local_normal import LocalNormal
 from elbox.posteriors.low_rank_normal import LowRankNormal
 from elbox.posteriors.normal_mixture import NormalMixture
+from elbox.posteriors.quantized_code import QuantizedCode
 from elbox.posteriors.refined import Refined
 from elbox.posteriors.riemannian_hamiltonian import RiemannianHamiltonian
 from elbox.posteriors.spike_slab import SpikeSlab
@@ -47,6 +48,7 @@ __all__ = [
     "MixtureOfExperts",
     "NormalMixture",
     "ProductOfExperts",
+    "QuantizedCode",
     "Refined",
     "RiemannianHamiltonian",
     "SpikeSlab",

@@ -6,6 +6,7 @@ Any `zuko.lazy.LazyDistribution` (a flow, a mixture) is a prior as it stands.
 from elbox.priors.ar1 import AR1
 from elbox.priors.bernoulli_prior import BernoulliPrior
 from elbox.priors.categorical_prior import CategoricalPrior
+from elbox.priors.code_prior import CodePrior
 from elbox.priors.diffusion import Diffusion
 from elbox.priors.exemplar_prior import ExemplarPrior
 from elbox.priors.factorized import Factorized
@@ -25,6 +26,7 @@ __all__ = [
     "AR1",
     "BernoulliPrior",
     "CategoricalPrior",
+    "CodePrior",
     "Diffusion",
     "ExemplarPrior",
     "Factorized",

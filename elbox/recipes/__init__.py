@@ -25,6 +25,7 @@ from elbox.recipes.low_rank import vae_low_rank
 from elbox.recipes.perceptual import ms_ssim_vae
 from elbox.recipes.planar import planar_vae, radial_vae, sylvester_vae
 from elbox.recipes.priors import exemplar_vae, flow_prior_vae, vamp_vae
+from elbox.recipes.quantized import fsq_vae, residual_vq_vae, vq_vae
 from elbox.recipes.rate import annealed_vae, cyclical_vae, free_bits_vae
 from elbox.recipes.regularised import contractive_ae, rae_gp, rae_l2
 from elbox.recipes.second_stages import latent_diffusion, two_stage_vae
@@ -55,6 +56,7 @@ __all__ = [
     "ffjord_vae",
     "flow_prior_vae",
     "free_bits_vae",
+    "fsq_vae",
     "gan",
     "glow_vae",
     "gmvae",
@@ -84,6 +86,7 @@ __all__ = [
     "recipe",
     "relax",
     "renyi_vae",
+    "residual_vq_vae",
     "reweighted_wake_sleep",
     "riemannian_hamiltonian_vae",
     "semi_amortised_vae",
@@ -101,6 +104,7 @@ __all__ = [
     "vae_low_rank",
     "vamp_vae",
     "vimco",
+    "vq_vae",
     "wae_gan",
     "wae_mmd",
     "wake_sleep",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal
 
 from elbox import distributions
-from elbox.distributions import Code, Delta, diagonal_normal, soft_clip
+from elbox.distributions import Code, Delta, Tokens, diagonal_normal, soft_clip
 from elbox.posteriors import Corrupted, Deterministic, DiagonalNormal, FullNormal
 from tests.closed_form.linear import DIMS, LATENT, SIGMA, affine, data, linear_gaussian
 from tests.closed_form.test_kl import grid
@@ -30,10 +30,18 @@ class Say(nn.Module):
         return self.value.expand(len(x), *self.value.shape)
 
 
+def every_code(p: Code | Tokens) -> Tensor:
+    """All points with a probability."""
+    if isinstance(p, Code):
+        return p.codes()
+    digits = torch.cartesian_prod(*[torch.arange(p.codebook.size)] * (p.positions * p.codebook.depth))
+    return p.codebook(digits.unflatten(-1, (p.positions, p.codebook.depth)))
+
+
 @pytest.mark.parametrize("name", of("priors"))
 def test_prior_integrates_to_one(name: str) -> None:
     p = make(name).double()()
-    z, area = (p.codes(), 1.0) if isinstance(p, Code) else grid()
+    z, area = (every_code(p), 1.0) if isinstance(p, Code | Tokens) else grid()
     assert p.log_prob(z).exp().sum().item() * area == pytest.approx(1, abs=1e-9)
 
 
@@ -41,6 +49,13 @@ def test_prior_integrates_to_one(name: str) -> None:
 def test_prior_samples_have_its_moments(name: str) -> None:
     p = make(name)()
     z = p.sample((100_000,))
+    if isinstance(p, Tokens):  # the moments of all its points
+        points = every_code(p)
+        weight = p.log_prob(points).exp()[:, None]
+        mean = (weight * points).sum(0)
+        assert ((z.mean(0) - mean).abs() < 4 * z.std(0) / math.sqrt(len(z))).all()
+        torch.testing.assert_close(z.var(0), (weight * (points - mean).square()).sum(0), rtol=0.05, atol=0)
+        return
     assert ((z.mean(0) - p.mean).abs() < 4 * z.std(0) / math.sqrt(len(z))).all()
     torch.testing.assert_close(z.var(0), p.variance, rtol=0.05, atol=0)
 

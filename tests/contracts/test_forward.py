@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from elbox import DataSpec, Group, Recipe, Terms, draws, likelihoods
-from elbox.distributions import diagonal_normal
+from elbox.distributions import Quantized, Tokens, diagonal_normal
 from elbox.errors import IncompatibleError
 from elbox.likelihoods.base import DEFAULTS
 from elbox.nn import MLP, ConvDecoder
 from elbox.spec import KINDS
 from elbox.train.step import Step
-from tests.components import FEATURES, IMAGE, LATENT, LEVELS, event_of, make, of, surroundings
+from tests.components import FEATURES, IMAGE, LATENT, LEVELS, event_of, make, of, posterior_of, surroundings
 from tests.components import objective as make_objective
 
 K, B = 4, 3
@@ -27,6 +27,7 @@ WITHOUT_PARAMETERS = (
     "priors.AR1",
     "nn.Standardize",
     "nn.LogTotal",
+    "nn.FiniteScalar",
 )
 OF_ANOTHER = {"nn.Transposed": {"layer.affine.bias"}}  # parameters that only another user of the object needs
 LATER = "prior.second."  # of `Staged`: trained after the model
@@ -36,10 +37,13 @@ WITHOUT_MEAN = ("posteriors.Flow",)  # in closed form
 CONSTANT = ("posteriors.LocalNormal",)  # its parameters are found in the forward pass, and are constants after it
 RANDOM = ("nn.Bayesian", "nn.BayesianLinear", "priors.SecondStage")
 OWN_DRAWS = ("posteriors.Auxiliary", "posteriors.Hamiltonian", "posteriors.RiemannianHamiltonian")  # scored alone
+CODES = {"nn.Codebook": (3, 2), "nn.FiniteScalar": (3, 1), "nn.PixelCNN": (6, 2), "nn.CausalTransformer": (6, 2)}
 
 
 def drawn(q: Distribution, samples: int) -> Tensor:
     """Samples, with a gradient where there can be one."""
+    if isinstance(q, Quantized):
+        return q.straight_through.expand(samples, *q.batch_shape, -1)
     return q.rsample((samples,)) if q.has_rsample else q.sample((samples,))
 
 
@@ -47,10 +51,13 @@ def inputs(name: str) -> Tensor:
     """A batch [B, ...] that the part accepts."""
     if name.startswith("recipes."):
         return torch.rand(B, *IMAGE).round()
+    if name in CODES:
+        return torch.randint(0, 4, (B, *CODES[name]))
     if name in ("nn.LogCounts", "nn.LogTotal"):
         return torch.randint(0, 9, (B, FEATURES)).float()
     decodes = name.startswith("likelihoods.") or name in ("nn.ConvDecoder", "nn.Transposed")
-    event = IMAGE if name == "nn.ConvEncoder" else (LATENT,) if decodes else (FEATURES,)
+    other = {"nn.ConvEncoder": IMAGE, "nn.MapEncoder": IMAGE, "nn.MapDecoder": (18,), "nn.Summed": (2 * FEATURES,)}
+    event = other.get(name, (LATENT,) if decodes else (FEATURES,))
     return torch.randn(B, *event)
 
 
@@ -149,7 +156,7 @@ def test_schedule_keeps_the_shape_of_t(name: str) -> None:
 @pytest.mark.parametrize("name", of("objectives"))
 def test_objective(name: str) -> None:
     objective = make_objective(name)
-    z, q, p = torch.randn(K, B, LATENT), diagonal_normal(torch.randn(B, LATENT), torch.ones(LATENT)), STANDARD
+    z, q, p = torch.randn(K, B, LATENT), posterior_of(name, B), STANDARD
     group = Group(z, torch.randn(K, B), torch.randn(K, B), p, q)
     terms = Terms(torch.randn(K, B), {"z": group}, **surroundings(name, K, B))
     assert objective(terms).shape == (B,)
@@ -167,7 +174,9 @@ def loss_of(name: str) -> tuple[nn.Module, Tensor]:
         step.progress.fill_(1.0)  # after any warm-up
         return part.model, step(inputs(name))[0]
     if name.startswith("priors."):
-        return part, part().log_prob(torch.randn(K, LATENT)).sum()
+        p = part()
+        z = p.sample((K,)) if isinstance(p, Tokens) else torch.randn(K, LATENT)  # elsewhere these have no probability
+        return part, p.log_prob(z).sum()
     if name.startswith("posteriors."):
         q = part(inputs(name))
         if name in OWN_DRAWS:

@@ -17,7 +17,7 @@ from torch.distributions import Distribution
 from torch.func import functional_call
 
 from elbox import VAE, Group, Recipe, Terms, draws
-from elbox.distributions import DiscretizedLogistic, diagonal_normal, soft_clip
+from elbox.distributions import DiscretizedLogistic, Tokens, diagonal_normal, soft_clip
 from elbox.flows import Autoregressive, Linear, Planar, Sylvester
 from elbox.likelihoods import Gaussian
 from elbox.nn import MLP
@@ -25,10 +25,11 @@ from elbox.posteriors import Flow
 from elbox.priors import StandardNormal
 from elbox.train.precision import products_alone
 from elbox.train.step import Step
-from tests.components import IMAGE, LATENT, example, make, of, surroundings
+from tests.components import IMAGE, LATENT, example, make, of, posterior_of, surroundings
 from tests.components import objective as make_objective
-from tests.contracts.test_forward import CONSTANT, OWN_DRAWS, RANDOM, WITHOUT_MEAN, WITHOUT_PARAMETERS, inputs
+from tests.contracts.test_forward import CODES, CONSTANT, OWN_DRAWS, RANDOM, WITHOUT_MEAN, WITHOUT_PARAMETERS, inputs
 
+STANDARD = diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT))
 MODULES = of("priors", "posteriors", "likelihoods", "nn")
 
 
@@ -37,7 +38,8 @@ def numbers(part: nn.Module, name: str, x: Tensor) -> Tensor:
     fixed = torch.linspace(-1.5, 1.5, 3 * LATENT, dtype=x.dtype).reshape(3, LATENT)
     axis = name.split(".")[0]
     if axis == "priors":
-        return part().log_prob(fixed)
+        p = part()
+        return p.log_prob(p.codebook(p.codebook.codes(fixed)) if isinstance(p, Tokens) else fixed)
     if name == "posteriors.Deterministic":
         return part(x).mean
     if name in OWN_DRAWS:
@@ -56,7 +58,7 @@ def numbers(part: nn.Module, name: str, x: Tensor) -> Tensor:
 def test_to_dtype(name: str) -> None:
     part, x = make(name).eval(), inputs(name)
     single = numbers(part, name, x)
-    double = numbers(part.to(torch.float64), name, x.double())
+    double = numbers(part.to(torch.float64), name, x.double() if x.is_floating_point() else x)
     assert single.dtype == torch.float32
     assert double.dtype == torch.float64
     torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-5)
@@ -76,7 +78,8 @@ def test_samples_have_the_dtype_of_the_part(name: str) -> None:
 
 
 ADAPTIVE = ("priors.Diffusion",)  # its steps depend on its weights; tests/closed_form/test_diffusion.py
-PLAIN = [n for n in MODULES if n not in (*WITHOUT_PARAMETERS, *CONSTANT, *RANDOM, *ADAPTIVE)]
+STRAIGHT = "posteriors.QuantizedCode"  # its gradient is another function's
+PLAIN = [n for n in MODULES if n not in (*WITHOUT_PARAMETERS, *CONSTANT, *RANDOM, *ADAPTIVE, *CODES, STRAIGHT)]
 
 
 @pytest.mark.parametrize("name", [*PLAIN, "nn.Standardize"])
@@ -122,8 +125,8 @@ def test_gradcheck_of_an_objective(name: str) -> None:
 
     def f(log_px: Tensor, log_pz: Tensor, log_qz: Tensor) -> Tensor:
         torch.manual_seed(0)  # a penalty may draw from the prior
-        q = diagonal_normal(torch.zeros(3, LATENT), torch.ones(LATENT))
-        group = Group(torch.zeros(4, 3, LATENT), log_pz, log_qz, q, q)
+        q = posterior_of(name, 3)
+        group = Group(torch.zeros(4, 3, LATENT), log_pz, log_qz, STANDARD, q)
         return objective(Terms(log_px, {"z": group}, **rest))
 
     assert gradcheck(f, tuple(torch.randn(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)))

@@ -12,6 +12,7 @@ from torch import nn
 
 import elbox
 from elbox import VAE, likelihoods, posteriors, priors, schedules
+from elbox.distributions import Tokens
 from elbox.errors import RunError
 from elbox.nn import MLP
 from elbox.parts import PARTS, from_tree, name_of, part, to_tree
@@ -30,7 +31,8 @@ def outputs(part: Any, name: str) -> torch.Tensor:
     torch.manual_seed(1)
     axis = name.split(".")[0]
     if axis == "priors":
-        return part().log_prob(torch.randn(7, LATENT)) + part().sample((7,)).sum(-1)
+        z = part().sample((7,)) if isinstance(part(), Tokens) else torch.randn(7, LATENT)
+        return part().log_prob(z) + part().sample((7,)).sum(-1)
     if axis == "posteriors":
         return drawn(part(inputs(name)), 5)
     if axis == "likelihoods":

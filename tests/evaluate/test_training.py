@@ -17,6 +17,8 @@ PASSES, ROWS = 40, 16
 DENSE = [name for name in sorted(RECIPES) if not small(name).model.deterministic]
 DIFFERENT = {
     "bayesian_vae": "weights are drawn in training, and are their means in evaluation",
+    "residual_vq_vae": "training moves the tables",
+    "vq_vae": "training moves the table",
     "gumbel_vae": "training decodes relaxed codes",
     "sigma_vae": "in training, σ² is that of the batch",
 }

@@ -2,6 +2,7 @@
 
 from elbox.objectives.penalties.adversarial_codes import AdversarialCodes
 from elbox.objectives.penalties.adversarial_total_correlation import AdversarialTotalCorrelation
+from elbox.objectives.penalties.commitment import Commitment
 from elbox.objectives.penalties.inferred_prior import InferredPrior
 from elbox.objectives.penalties.mmd import MMD
 from elbox.objectives.penalties.ms_ssim import MSSSIM
@@ -16,6 +17,7 @@ __all__ = [
     "AdversarialCodes",
     "AdversarialTotalCorrelation",
     "CodeNorm",
+    "Commitment",
     "Contractive",
     "DecoderSlope",
     "InferredPrior",

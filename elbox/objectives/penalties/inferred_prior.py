@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from elbox.distributions import Delta, OneHots, VonMises
+from elbox.distributions import Delta, OneHots, Quantized, VonMises
 from elbox.distributions.support import family, mean
 from elbox.errors import IncompatibleError, check_number
 from elbox.objectives.penalized import Penalty
@@ -74,7 +74,7 @@ def _covariance_of_means(q: Distribution) -> Tensor:
 
 def _mean_covariance(q: Distribution) -> Tensor:
     """E_x[Cov_q(z)], [D, D]."""
-    if isinstance(q, Delta):
+    if isinstance(q, Delta | Quantized):
         return torch.zeros((), dtype=q.mean.dtype, device=q.mean.device)
     if hasattr(q, "covariance_matrix"):
         return q.covariance_matrix.flatten(0, -3).mean(0)
