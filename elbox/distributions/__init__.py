@@ -11,6 +11,7 @@ from elbox.distributions.continuous_bernoulli import ContinuousBernoulli
 from elbox.distributions.delta import Delta
 from elbox.distributions.discretized_logistic import DiscretizedLogistic
 from elbox.distributions.elliptical import Elliptical
+from elbox.distributions.hyperspherical_uniform import HypersphericalUniform, OnSpheres
 from elbox.distributions.logistic import Logistic
 from elbox.distributions.multinomial import Multinomial
 from elbox.distributions.multivariate_normal import MultivariateNormal
@@ -18,11 +19,13 @@ from elbox.distributions.negative_binomial import NegativeBinomial, ZeroInflated
 from elbox.distributions.normal import diagonal_normal, soft_clip
 from elbox.distributions.one_hots import OneHots
 from elbox.distributions.poisson import Poisson
+from elbox.distributions.power_spherical import PowerSpherical
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.rgb_logistic_mixture import RGBLogisticMixture
 from elbox.distributions.student import MultivariateStudentT
 from elbox.distributions.student_t import StudentT
 from elbox.distributions.von_mises import VonMises
+from elbox.distributions.von_mises_fisher import VonMisesFisher
 from elbox.distributions.weibull import Weibull
 
 __all__ = [
@@ -33,19 +36,23 @@ __all__ = [
     "Delta",
     "DiscretizedLogistic",
     "Elliptical",
+    "HypersphericalUniform",
     "Logistic",
     "Multinomial",
     "MultivariateNormal",
     "MultivariateStudentT",
     "NegativeBinomial",
+    "OnSpheres",
     "OneHots",
     "Poisson",
+    "PowerSpherical",
     "RGBLogisticMixture",
     "Rayleigh",
     "StudentT",
     "Triangular",
     "Uniform",
     "VonMises",
+    "VonMisesFisher",
     "Weibull",
     "ZeroInflatedNegativeBinomial",
     "diagonal_normal",

@@ -13,6 +13,8 @@ from elbox.posteriors.from_prior import FromPrior
 from elbox.posteriors.full_normal import FullNormal
 from elbox.posteriors.full_student_t import FullStudentT
 from elbox.posteriors.local_normal import LocalNormal
+from elbox.posteriors.power_spherical import PowerSpherical
+from elbox.posteriors.von_mises_fisher import VonMisesFisher
 
 __all__ = [
     "BernoulliCode",
@@ -25,4 +27,6 @@ __all__ = [
     "FullNormal",
     "FullStudentT",
     "LocalNormal",
+    "PowerSpherical",
+    "VonMisesFisher",
 ]

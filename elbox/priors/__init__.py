@@ -9,6 +9,7 @@ from elbox.priors.factorized import Factorized
 from elbox.priors.fitted_mixture import FittedMixture
 from elbox.priors.learned_normal import LearnedNormal
 from elbox.priors.normal_mixture import NormalMixture
+from elbox.priors.spherical_uniform import SphericalUniform
 from elbox.priors.standard_normal import StandardNormal
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "FittedMixture",
     "LearnedNormal",
     "NormalMixture",
+    "SphericalUniform",
     "StandardNormal",
 ]
