@@ -294,6 +294,13 @@ COMPONENTS: dict[str, Callable[[], Any]] = {
     "recipes.local_vi": lambda: recipes.local_vi(BINARY, latent=LATENT, hidden=(6,), steps=3),
     "recipes.bayesian_vae": lambda: recipes.bayesian_vae(BINARY, latent=LATENT, hidden=(6,)),
     "recipes.map_vae": lambda: recipes.map_vae(BINARY, latent=LATENT, hidden=(6,)),
+    "posteriors.VonMisesFisher": lambda: posteriors.VonMisesFisher(encoder(1, LATENT + 1), LATENT),
+    "posteriors.PowerSpherical": lambda: posteriors.PowerSpherical(encoder(1, LATENT + 1), LATENT, least=0.5),
+    "priors.SphericalUniform": lambda: priors.SphericalUniform(LATENT),
+    "distributions.VonMisesFisher": lambda: distributions.VonMisesFisher(torch.eye(3)[0], torch.tensor(2.0)),
+    "distributions.PowerSpherical": lambda: distributions.PowerSpherical(torch.eye(3)[0], torch.tensor(2.0)),
+    "distributions.HypersphericalUniform": lambda: distributions.HypersphericalUniform(3, torch.zeros(())),
+    "distributions.OnSpheres": lambda: distributions.OnSpheres(distributions.HypersphericalUniform(3, torch.zeros(2))),
 }
 
 

@@ -53,6 +53,8 @@ CODES = {
     "posteriors.CategoricalCode": "categories",
     "priors.CategoricalPrior": "categories",
 }
+SPHERES = ("posteriors.VonMisesFisher", "posteriors.PowerSpherical")
+CURVED = {**dict.fromkeys((*SPHERES, "priors.SphericalUniform"), "sphere")}  # the rest: flat, or codes
 FEW = (
     "plain",
     "objectives.IWAE",
@@ -151,11 +153,12 @@ def faults(c: Combination) -> set[str]:
         "random weights": isinstance(c.estimator, BayesianWeights),  # no model here has any
         "a lower bound for the model": not objective.fits_model,
         "codes of one kind": codes != CODES.get(prior or "") and not deterministic,
+        "one geometry": CURVED.get(posterior) != CURVED.get(prior or "") and not deterministic and prior not in CODES,
         "a density for its samples": deterministic and not together,
         "a density for log q": deterministic and objective.needs_density,
         "codes that are reparameterised": bool(codes) and together,
         "codes to be summed or relaxed": not codes and isinstance(estimator, OF_CODES),
-        "real numbers for chains": bool(codes) and isinstance(estimator, MonteCarloEM),
+        "real numbers for chains": bool(codes or CURVED.get(prior or "")) and isinstance(estimator, MonteCarloEM),
         "one player": isinstance(estimator, RELAX | Enumerated)
         and (generative is not inference or not objective.fits_model),
         "each example alone": isinstance(estimator, Path | Score | RELAX) and not alone,
@@ -172,9 +175,9 @@ def faults(c: Combination) -> set[str]:
         and not (together and (objective.uses_rate or not objective.needs_density)),
         "a slope": posterior == "posteriors.LocalNormal" and any(isinstance(p, Contractive) for p in penalties),
         "known factors": posterior not in PAIRED and any(isinstance(p, TotalCorrelation) for p in penalties),
-        "known moments": posterior == "posteriors.FullStudentT"
+        "known moments": posterior in ("posteriors.FullStudentT", *CURVED)
         and any(isinstance(p, InferredPrior) for p in penalties),
-        "a rate per dimension": per_dimension and not (codes or (posterior in FACTORISED and prior not in MIXTURES)),
+        "a rate per dimension": per_dimension and not (codes or (posterior in (*FACTORISED, *SPHERES) and prior not in MIXTURES)),
     }
     return {rule for rule, broken in rules.items() if broken}
 

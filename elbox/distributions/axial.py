@@ -10,7 +10,7 @@ has ∝ sech^n(u) e^{κη(u)}: log-concave, with a mode u*(κ) in closed form an
 
     L(κ) = −log E_uniform[e^{κη}]   and   E_q[η] = −L'(κ)
 
-to twelve digits from κ = 0 to where double precision ends: all that is summed is positive, nothing of the size of κ is
+to nine digits from κ = 0 to where double precision ends: all that is summed is positive, nothing of the size of κ is
 left to cancel, and no Bessel or gamma function is needed. With S_d the area of the sphere,
 
     log q(z) = κη + L(κ) − log S_d,      KL(q ‖ uniform) = κ E_q[η] + L(κ).
@@ -42,11 +42,11 @@ from torch.types import _size
 from elbox.distributions.manifolds import Spheres
 
 FAR = 45.0  # in units of 1/√n: e^{−45} is nothing
-_S = np.linspace(-math.asinh(FAR), math.asinh(FAR), 121)
-ABOUT, ABOUT_LOG_WEIGHTS = np.sinh(_S).tolist(), np.log(np.cosh(_S) * (_S[1] - _S[0])).tolist()
-_R = np.arange(-3.5, math.log(FAR), 0.08)
-BEYOND = np.exp(_R - np.exp(-_R)).tolist()  # a double exponential rule for integrals from 0 on
-BEYOND_WEIGHTS = (np.exp(_R - np.exp(-_R)) * (1 + np.exp(-_R)) * 0.08).tolist()
+_S = np.linspace(-math.asinh(FAR), math.asinh(FAR), 91)
+ABOUT = np.sinh(_S).tolist(), np.log(np.cosh(_S) * (_S[1] - _S[0])).tolist()  # nodes, logarithms of weights
+_R = np.arange(-3.5, math.log(FAR), 0.15)
+_X = np.exp(_R - np.exp(-_R))
+BEYOND = _X.tolist(), (_X * (1 + np.exp(-_R)) * 0.15).tolist()  # for integrals from 0 on: nodes, weights
 
 
 class Axial(Distribution):
@@ -120,7 +120,7 @@ class Axial(Distribution):
     def partition(self) -> tuple[Tensor, Tensor]:
         """L(κ) and E[η], in double precision."""
         kappa = self.concentration.double().unsqueeze(-1)
-        nodes, log_weights = (torch.tensor(x, dtype=kappa.dtype, device=kappa.device) for x in _ABOUT)
+        nodes, log_weights = (torch.tensor(x, dtype=kappa.dtype, device=kappa.device) for x in ABOUT)
         u = self.middle(kappa.detach()) + nodes / math.sqrt(self.n)
         eta = self.statistic(u)
         terms = log_weights - math.log(self.n) / 2 - self.n * log_cosh(u) + kappa * eta
@@ -138,7 +138,7 @@ class Axial(Distribution):
 
     def velocity(self, u: Tensor, kappa: Tensor, mean: Tensor) -> Tensor:
         r"""du/dκ = −∫_{−∞}^u (η(v) − E[η]) f(v)/f(u) dv = ∫_u^∞ …, over the side on which the integrand has one sign."""
-        x, weights = (torch.tensor(a, dtype=u.dtype, device=u.device) / math.sqrt(self.n) for a in _BEYOND)
+        x, weights = (torch.tensor(a, dtype=u.dtype, device=u.device) / math.sqrt(self.n) for a in BEYOND)
         u, kappa, mean = u.unsqueeze(-1), kappa.unsqueeze(-1), mean.unsqueeze(-1)
         eta = self.statistic(u)
         side = torch.where(eta > mean, -1.0, 1.0)
@@ -146,9 +146,6 @@ class Axial(Distribution):
         gain = self.statistic(v) - eta
         ratio = torch.exp(kappa * gain - self.n * (log_cosh(v) - log_cosh(u)))
         return side.squeeze(-1) * (weights * (eta - mean + gain) * ratio).sum(-1)
-
-
-_ABOUT, _BEYOND = (ABOUT, ABOUT_LOG_WEIGHTS), (BEYOND, BEYOND_WEIGHTS)
 
 
 class _Point(torch.autograd.Function):
