@@ -45,7 +45,7 @@ FACTORISED = (
     "posteriors.LocalNormal",
 )
 MIXTURES = ("priors.NormalMixture", "priors.FittedMixture")
-NO_CLOSED_FORM = (*MIXTURES, "priors.Factorized")
+NO_CLOSED_FORM = (*MIXTURES, "priors.Factorized", "priors.WrappedNormal", "priors.RiemannianNormal")
 PAIRED = (*FACTORISED, "posteriors.BernoulliCode")  # whose log q(z_d|x_n) is known
 CODES = {
     "posteriors.BernoulliCode": "bits",
@@ -54,7 +54,11 @@ CODES = {
     "priors.CategoricalPrior": "categories",
 }
 SPHERES = ("posteriors.VonMisesFisher", "posteriors.PowerSpherical")
-CURVED = {**dict.fromkeys((*SPHERES, "priors.SphericalUniform"), "sphere")}  # the rest: flat, or codes
+BALL = tuple(f"{axis}.{name}Normal" for axis in ("posteriors", "priors") for name in ("Wrapped", "Riemannian"))
+CURVED = {
+    **dict.fromkeys((*SPHERES, "priors.SphericalUniform"), "sphere"),
+    **dict.fromkeys(BALL, "ball"),
+}  # the rest: flat, or codes
 FEW = (
     "plain",
     "objectives.IWAE",
@@ -177,7 +181,8 @@ def faults(c: Combination) -> set[str]:
         "known factors": posterior not in PAIRED and any(isinstance(p, TotalCorrelation) for p in penalties),
         "known moments": posterior in ("posteriors.FullStudentT", *CURVED)
         and any(isinstance(p, InferredPrior) for p in penalties),
-        "a rate per dimension": per_dimension and not (codes or (posterior in (*FACTORISED, *SPHERES) and prior not in MIXTURES)),
+        "a rate per dimension": per_dimension
+        and not (codes or (posterior in (*FACTORISED, *SPHERES) and prior not in MIXTURES)),
     }
     return {rule for rule, broken in rules.items() if broken}
 

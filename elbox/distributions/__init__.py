@@ -22,11 +22,13 @@ from elbox.distributions.poisson import Poisson
 from elbox.distributions.power_spherical import PowerSpherical
 from elbox.distributions.rayleigh import Rayleigh
 from elbox.distributions.rgb_logistic_mixture import RGBLogisticMixture
+from elbox.distributions.riemannian_normal import RiemannianNormal
 from elbox.distributions.student import MultivariateStudentT
 from elbox.distributions.student_t import StudentT
 from elbox.distributions.von_mises import VonMises
 from elbox.distributions.von_mises_fisher import VonMisesFisher
 from elbox.distributions.weibull import Weibull
+from elbox.distributions.wrapped_normal import WrappedNormal
 
 __all__ = [
     "Beta",
@@ -48,12 +50,14 @@ __all__ = [
     "PowerSpherical",
     "RGBLogisticMixture",
     "Rayleigh",
+    "RiemannianNormal",
     "StudentT",
     "Triangular",
     "Uniform",
     "VonMises",
     "VonMisesFisher",
     "Weibull",
+    "WrappedNormal",
     "ZeroInflatedNegativeBinomial",
     "diagonal_normal",
     "soft_clip",

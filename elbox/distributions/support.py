@@ -27,8 +27,8 @@ from torch.distributions import (
     constraints,
 )
 
-from elbox.distributions.manifolds import Curved
 from elbox.distributions.logistic import Logistic
+from elbox.distributions.manifolds import Curved
 from elbox.distributions.student import MultivariateStudentT
 from elbox.distributions.weibull import Weibull
 from elbox.errors import IncompatibleError
@@ -58,7 +58,11 @@ class Support(NamedTuple):
     moves: bool = False
 
     def __str__(self) -> str:
-        names: Any = {(-math.inf, math.inf): "the real line", (0.0, math.inf): "positive numbers", "simplex": "the simplex"}
+        names: Any = {
+            (-math.inf, math.inf): "the real line",
+            (0.0, math.inf): "positive numbers",
+            "simplex": "the simplex",
+        }
         place = f"{self.where}" if isinstance(self.where, Curved) else names.get(self.where, f"{self.where}")
         return f"an interval of {place} that moves" if self.moves else place
 
@@ -230,12 +234,14 @@ def check_rate(q: Distribution, p: Distribution) -> None:
         if not (curved(q) or curved(p)) or discrete(q) or discrete(p):
             return
         one, other = one or REAL, other or REAL  # a flow
+    differ, infinite = one.where != other.where, isinstance(family(q), INFINITE.get(type(family(p)), ()))
+    if not (differ or other.moves or infinite):
+        return
     named = f"a {type(family(q)).__name__} posterior over {one} with a {type(family(p)).__name__} prior over {other}"
     way_out = f"use {fitting(one, other)}"
-    if one.where != other.where or other.moves:
+    if differ or other.moves:
         wanted = "a prior whose support does not move" if other.moves else "the same support for both"
         raise IncompatibleError(f"got {named}; expected {wanted}; {way_out}")
-    if isinstance(family(q), INFINITE.get(type(family(p)), ())):
-        raise IncompatibleError(
-            f"got {named}, whose KL(posterior ‖ prior) is infinite: the prior's tails are too light; {way_out}"
-        )
+    raise IncompatibleError(
+        f"got {named}, whose KL(posterior ‖ prior) is infinite: the prior's tails are too light; {way_out}"
+    )

@@ -6,6 +6,7 @@ from elbox.nn.conv import ConvDecoder, ConvEncoder
 from elbox.nn.log_counts import LogCounts
 from elbox.nn.log_total import LogTotal
 from elbox.nn.mlp import MLP
+from elbox.nn.poincare import Front, Gyroplanes, PoincareBall
 from elbox.nn.standardize import Standardize
 from elbox.nn.tied import Layer, Transposed
 
@@ -15,10 +16,13 @@ __all__ = [
     "BayesianLinear",
     "ConvDecoder",
     "ConvEncoder",
+    "Front",
+    "Gyroplanes",
     "Layer",
     "LogCounts",
     "LogTotal",
     "MLP",
+    "PoincareBall",
     "Standardize",
     "Transposed",
 ]

@@ -14,7 +14,9 @@ from elbox.posteriors.full_normal import FullNormal
 from elbox.posteriors.full_student_t import FullStudentT
 from elbox.posteriors.local_normal import LocalNormal
 from elbox.posteriors.power_spherical import PowerSpherical
+from elbox.posteriors.riemannian_normal import RiemannianNormal
 from elbox.posteriors.von_mises_fisher import VonMisesFisher
+from elbox.posteriors.wrapped_normal import WrappedNormal
 
 __all__ = [
     "BernoulliCode",
@@ -28,5 +30,7 @@ __all__ = [
     "FullStudentT",
     "LocalNormal",
     "PowerSpherical",
+    "RiemannianNormal",
     "VonMisesFisher",
+    "WrappedNormal",
 ]

@@ -9,8 +9,10 @@ from elbox.priors.factorized import Factorized
 from elbox.priors.fitted_mixture import FittedMixture
 from elbox.priors.learned_normal import LearnedNormal
 from elbox.priors.normal_mixture import NormalMixture
+from elbox.priors.riemannian_normal import RiemannianNormal
 from elbox.priors.spherical_uniform import SphericalUniform
 from elbox.priors.standard_normal import StandardNormal
+from elbox.priors.wrapped_normal import WrappedNormal
 
 __all__ = [
     "BernoulliPrior",
@@ -19,6 +21,8 @@ __all__ = [
     "FittedMixture",
     "LearnedNormal",
     "NormalMixture",
+    "RiemannianNormal",
     "SphericalUniform",
     "StandardNormal",
+    "WrappedNormal",
 ]

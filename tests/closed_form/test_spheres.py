@@ -89,7 +89,7 @@ def test_density_integrates_to_one(family: type[Axial], d: int, kappa: float) ->
     assert torch.trapezoid(density, angle).item() == pytest.approx(1, abs=1e-6)
 
 
-def cosine_cdf(family: type[Axial], d: int, kappa: float):  # noqa: ANN201 (a function)
+def cosine_cdf(family: type[Axial], d: int, kappa: float):
     """The CDF of t = μᵀz, by 40 000 nodes over the angle; of the power spherical distribution that of a beta."""
     if family is PowerSpherical:
         return lambda t: stats.beta((d - 1) / 2 + kappa, (d - 1) / 2).cdf((1 + t) / 2)
@@ -194,7 +194,7 @@ def test_reparameterised_gradient_is_unbiased(family: type[Axial], kappa: float)
     grads = torch.autograd.grad(goal(at(raws, ks).rsample()).sum(), [raws, ks])
     for right, each in zip(exact, grads, strict=True):
         error = each.std(0) / math.sqrt(many)
-        assert ((each.mean(0) - right).abs() < 4 * error + 1e-12).all(), ((each.mean(0) - right) / error)
+        assert ((each.mean(0) - right).abs() < 4 * error + 1e-12).all(), (each.mean(0) - right) / error
 
 
 @pytest.mark.parametrize("d", [2, 8])

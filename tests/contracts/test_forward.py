@@ -18,7 +18,15 @@ from tests.components import FEATURES, IMAGE, LATENT, LEVELS, event_of, make, of
 from tests.components import objective as make_objective
 
 K, B = 4, 3
-WITHOUT_PARAMETERS = ("priors.StandardNormal", "priors.SphericalUniform", "priors.FittedMixture", "nn.Standardize", "nn.LogTotal")
+WITHOUT_PARAMETERS = (
+    "priors.StandardNormal",
+    "priors.SphericalUniform",
+    "priors.WrappedNormal",
+    "priors.RiemannianNormal",
+    "priors.FittedMixture",
+    "nn.Standardize",
+    "nn.LogTotal",
+)
 OF_ANOTHER = {"nn.Transposed": {"layer.affine.bias"}}  # parameters that only another user of the object needs
 STANDARD = diagonal_normal(torch.zeros(LATENT), torch.ones(LATENT))
 DISCRETE = ("posteriors.BernoulliCode", "posteriors.CategoricalCode")

@@ -90,5 +90,5 @@ def _mean_covariance(q: Distribution) -> Tensor:
 def _unknown(q: Distribution) -> IncompatibleError:
     return IncompatibleError(
         f"InferredPrior needs the mean and covariance of q(z|x), and {type(family(q)).__name__} has none or does not "
-        "know them; use a DiagonalNormal posterior, or MMD()"
+        "know them; use a DiagonalNormal posterior with a StandardNormal prior, or MMD()"
     )
