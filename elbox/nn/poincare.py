@@ -78,6 +78,7 @@ class Gyroplanes(nn.Module):
         inputs: Dimension n of z.
         outputs: Number of planes.
         ball: The ball.
+        activation: Class of a non-linearity applied to the distances; None for none.
 
     Shapes:
         z [..., n] → [..., outputs].
@@ -87,11 +88,13 @@ class Gyroplanes(nn.Module):
         torch.Size([3, 5])
     """
 
-    def __init__(self, inputs: int, outputs: int, ball: PoincareBall) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, ball: PoincareBall, activation: type[nn.Module] | None = None
+    ) -> None:
         super().__init__()
         check_whole("inputs", inputs)
         check_whole("outputs", outputs)
-        self.ball = ball
+        self.ball, self.activation = ball, nn.Identity() if activation is None else activation()
         self.normal, self.shift = nn.Parameter(torch.empty(outputs, inputs)), nn.Parameter(torch.zeros(outputs))
         nn.init.xavier_uniform_(self.normal)
 
@@ -103,7 +106,8 @@ class Gyroplanes(nn.Module):
         w = moebius(-p, inside(z.double(), c, z.dtype).unsqueeze(-2), c)
         rest = (1 - c * w.square().sum(-1)).clamp(min=1e-15)
         distance = torch.asinh(2 * c.sqrt() * (w * unit).sum(-1) / rest) / c.sqrt()
-        return (length * distance).to(z.dtype)
+        read: Tensor = self.activation((length * distance).to(z.dtype))
+        return read
 
 
 @part

@@ -11,7 +11,7 @@ from elbox.posteriors.axial import Axial
 
 @part
 class PowerSpherical(Axial):
-    r"""q(z|x) = Π_i PowerSpherical(z_i; μ_i(x), κ_i(x)) for unit vectors z = (z_1, …, z_m): a point on each of m spheres.
+    r"""q(z|x) = Π_i PowerSpherical(z_i; μ_i(x), κ_i(x)) for unit vectors z_1, …, z_m side by side.
 
     Cheaper to draw than `VonMisesFisher`, and much like it; KL to the uniform prior (`priors.SphericalUniform`) in closed
     form.
@@ -19,8 +19,8 @@ class PowerSpherical(Axial):
     Reference: De Cao & Aziz (2020), *The power spherical distribution*, §2.
 
     Arguments:
-        net: Network with output shape `PowerSpherical.output_shape(latent, spheres)`: for each sphere a direction of d numbers,
-            which is normalised, and one for the concentration, κ = softplus(h) + least.
+        net: Network with output shape `PowerSpherical.output_shape(latent, spheres)`: for each sphere d
+            numbers for μ, which are normalised, and one for the concentration, κ = softplus(h) + least.
         latent: Numbers D = m·d of z: a sphere S^k takes d = k + 1 of them.
         spheres: Number m of spheres.
         least: Smallest concentration ≥ 0; 1 as for `VonMisesFisher`, against collapse; with 0 the rate may

@@ -16,16 +16,16 @@ class VonMisesFisher(Axial):
     On a sphere the uniform prior (`priors.SphericalUniform`) has no centre to which codes are pulled, and the KL to it is
     in closed form.
 
-    Reference: Davidson et al. (2018), *Hyperspherical variational auto-encoders*, §3; Davidson, Tomczak & Gavves (2019),
-    *Increasing expressivity of a hyperspherical VAE* (several spheres).
+    Reference: Davidson et al. (2018), *Hyperspherical variational auto-encoders*, §3; Davidson, Tomczak & Gavves
+    (2019), *Increasing expressivity of a hyperspherical VAE* (several spheres).
 
     Arguments:
-        net: Network with output shape `VonMisesFisher.output_shape(latent, spheres)`: for each sphere a direction of d numbers,
-            which is normalised, and one for the concentration, κ = softplus(h) + least.
+        net: Network with output shape `VonMisesFisher.output_shape(latent, spheres)`: for each sphere d
+            numbers for μ, which are normalised, and one for the concentration, κ = softplus(h) + least.
         latent: Numbers D = m·d of z: a sphere S^k takes d = k + 1 of them.
         spheres: Number m of spheres.
-        least: Smallest concentration ≥ 0; 1 in the code of Davidson et al. (2018), against collapse; with 0 the rate may
-            vanish.
+        least: Smallest concentration ≥ 0; 1 in the code of Davidson et al. (2018), against collapse; with 0 the
+            rate may vanish.
 
     Shapes:
         x [B, *event] → distribution with batch shape [B] over [D].

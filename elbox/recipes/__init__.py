@@ -6,6 +6,7 @@ from elbox.recipes.base import RECIPES, Recipe, recipe
 from elbox.recipes.bayesian import bayesian_vae, map_vae
 from elbox.recipes.calibrated import sigma_vae
 from elbox.recipes.counts import count_vae, topic_vae
+from elbox.recipes.curved import poincare_vae, power_spherical_vae, vmf_vae
 from elbox.recipes.discrete import gumbel_vae, nvil, rebar, relax, vimco
 from elbox.recipes.disentangled import beta_tcvae, dip_vae, factor_vae
 from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full_covariance
@@ -46,6 +47,8 @@ __all__ = [
     "ms_ssim_vae",
     "nvil",
     "piwae",
+    "poincare_vae",
+    "power_spherical_vae",
     "rae_gp",
     "rae_l2",
     "rebar",
@@ -61,6 +64,7 @@ __all__ = [
     "vae_full_covariance",
     "vae_gan",
     "vimco",
+    "vmf_vae",
     "wae_gan",
     "wae_mmd",
     "wake_sleep",
