@@ -162,7 +162,8 @@ def faults(c: Combination) -> set[str]:
         "a density for log q": deterministic and objective.needs_density,
         "codes that are reparameterised": bool(codes) and together,
         "codes to be summed or relaxed": not codes and isinstance(estimator, OF_CODES),
-        "real numbers for chains": bool(codes or CURVED.get(prior or "")) and isinstance(estimator, MonteCarloEM),
+        "real numbers for chains": bool(codes or CURVED.get(posterior) or CURVED.get(prior or ""))
+        and isinstance(estimator, MonteCarloEM),
         "one player": isinstance(estimator, RELAX | Enumerated)
         and (generative is not inference or not objective.fits_model),
         "each example alone": isinstance(estimator, Path | Score | RELAX) and not alone,
@@ -172,7 +173,9 @@ def faults(c: Combination) -> set[str]:
         "a bound to be climbed": isinstance(estimator, MonteCarloEM) and not full_weight,
         "samples to be compared": objective.samples < samples_of(estimator),
         "a rate": isinstance(estimator, AnalyticKL) and not objective.uses_rate,
-        "a rate in closed form": isinstance(estimator, AnalyticKL) and prior in NO_CLOSED_FORM and not deterministic,
+        "a rate in closed form": isinstance(estimator, AnalyticKL)
+        and (prior in NO_CLOSED_FORM or posterior in BALL)
+        and not deterministic,
         "sums of distortion and rate": isinstance(estimator, Enumerated)
         and (not objective.uses_rate or objective.sees_samples),
         "a likelihood of each example": c.likelihood == "likelihoods.OptimalGaussian"

@@ -137,7 +137,7 @@ class Axial(Distribution):
         return z
 
     def velocity(self, u: Tensor, kappa: Tensor, mean: Tensor) -> Tensor:
-        r"""du/dκ = −∫_{−∞}^u (η(v) − E[η]) f(v)/f(u) dv = ∫_u^∞ …, over the side on which the integrand has one sign."""
+        r"""du/dκ = −∫_{−∞}^u (η(v) − E[η]) f(v)/f(u) dv = ∫_u^∞ …, on the side where the integrand has one sign."""
         x, weights = (torch.tensor(a, dtype=u.dtype, device=u.device) / math.sqrt(self.n) for a in BEYOND)
         u, kappa, mean = u.unsqueeze(-1), kappa.unsqueeze(-1), mean.unsqueeze(-1)
         eta = self.statistic(u)

@@ -15,7 +15,7 @@ from elbox.distributions.axial import Axial
 class PowerSpherical(Axial):
     r"""The power spherical distribution on the unit sphere of R^d, with respect to its area.
 
-        log q(z) = κ log (1 + μᵀz) + log N_d(κ),      N_d(κ)⁻¹ = 2^{α+β} π^β Γ(α) / Γ(α + β),   β = (d − 1)/2, α = β + κ.
+        log q(z) = κ log (1 + μᵀz) + log N_d(κ),    N_d(κ)⁻¹ = 2^{α+β} π^β Γ(α)/Γ(α + β),  β = (d − 1)/2, α = β + κ.
 
     (1 + μᵀz)/2 has a Beta(α, β) distribution: samples are a ratio of two gamma variables, without rejection, and are
     reparameterised implicitly. Like a von Mises–Fisher distribution, with heavier shoulders and no mass at −μ.

@@ -29,9 +29,9 @@ class RiemannianNormal(Hyperbolic):
 
     a density with respect to dz; without the last term, by volume. S_n is the area of the unit sphere in R^n.
 
-    The radius x = √c r has, with s = √c σ, the density f(x) ∝ e^{−x²/2s²} sinh^{n−1} x: log-concave, with a curvature at
-    its mode x* within [1/s², 2/s²]. So Gauss–Legendre nodes within ±10 s of it give Z, with terms of one sign, where the
-    alternating sum of error functions loses all digits for small s or large n. The tangent of log sinh at x* makes
+    The radius x = √c r has, with s = √c σ, the density f(x) ∝ e^{−x²/2s²} sinh^{n−1} x: log-concave, with a curvature
+    at its mode x* within [1/s², 2/s²]. So Gauss–Legendre nodes within ±10 s of it give Z, with terms of one sign, where
+    the alternating sum of error functions loses all digits for small s or large n. The tangent of log sinh at x* makes
     N((n − 1) s² coth x*, s²) an envelope that seven of ten draws pass, whatever s and n; dx/ds is implicit.
 
     Reference: Mathieu et al. (2019), *Continuous hierarchical representations with Poincaré variational auto-encoders*,

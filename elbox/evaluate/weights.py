@@ -93,7 +93,7 @@ class Sums:
         return self.totals[name] / self.count
 
     def spread(self) -> Tensor | None:
-        """Variance of the error in `mean("z")` [B, D]: 0 for exact means; None without means or with too few samples."""
+        """Variance of the error in `mean("z")` [B, D]: 0 for exact means; None without means or samples enough."""
         if "z" not in self.totals:
             return None
         z = self.mean("z")

@@ -17,7 +17,7 @@ from elbox.parts import part
 
 @part
 class PoincareBall(nn.Module):
-    r"""The ball {z: c|z|² < 1} of curvature −c, and its map log_0: z ↦ 2 artanh(√c|z|) z/(√c|z|) to tangent vectors at 0.
+    r"""The ball {z: c|z|² < 1} of curvature −c, and the map log_0: z ↦ 2 artanh(√c|z|) z/(√c|z|) to its tangents at 0.
 
     Posterior, prior and the network that reads codes share one ball. As a module it is the map log_0, through which a
     network may read codes: their coordinates are crowded at the edge, and those of log_0(z) are distances.
@@ -65,14 +65,14 @@ class PoincareBall(nn.Module):
 
 @part
 class Gyroplanes(nn.Module):
-    r"""f_k(z) = |a_k| · signed distance of z to the hyperbolic plane through p_k that is orthogonal to a_k: affine for c → 0.
+    r"""f_k(z) = |a_k| d(z, H_k), signed, with H_k the hyperbolic plane through p_k orthogonal to a_k: affine for c → 0.
 
         d(z, H_k) = (1/√c) arsinh( 2√c ⟨w, a_k⟩ / ((1 − c|w|²) |a_k|) ),    w = −p_k ⊕ z,  p_k = exp_0(b_k a_k/|a_k|).
 
     A first layer for decoders of codes on the Poincaré ball.
 
-    Reference: Ganea, Bécigneul & Hofmann (2018), *Hyperbolic neural networks*, §3.1 (the distance); Mathieu et al. (2019),
-    *Continuous hierarchical representations with Poincaré variational auto-encoders*, §3 (the layer).
+    Reference: Ganea, Bécigneul & Hofmann (2018), *Hyperbolic neural networks*, §3.1 (the distance); Mathieu et al.
+    (2019), *Continuous hierarchical representations with Poincaré variational auto-encoders*, §3 (the layer).
 
     Arguments:
         inputs: Dimension n of z.

@@ -13,8 +13,8 @@ from elbox.posteriors.axial import Axial
 class PowerSpherical(Axial):
     r"""q(z|x) = Π_i PowerSpherical(z_i; μ_i(x), κ_i(x)) for unit vectors z_1, …, z_m side by side.
 
-    Cheaper to draw than `VonMisesFisher`, and much like it; KL to the uniform prior (`priors.SphericalUniform`) in closed
-    form.
+    Cheaper to draw than `VonMisesFisher`, and much like it; KL to the uniform prior (`priors.SphericalUniform`) in
+    closed form.
 
     Reference: De Cao & Aziz (2020), *The power spherical distribution*, §2.
 

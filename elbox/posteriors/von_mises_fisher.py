@@ -13,8 +13,8 @@ from elbox.posteriors.axial import Axial
 class VonMisesFisher(Axial):
     r"""q(z|x) = Π_i vMF(z_i; μ_i(x), κ_i(x)) for unit vectors z = (z_1, …, z_m): a point on each of m spheres.
 
-    On a sphere the uniform prior (`priors.SphericalUniform`) has no centre to which codes are pulled, and the KL to it is
-    in closed form.
+    On a sphere the uniform prior (`priors.SphericalUniform`) has no centre to which codes are pulled, and the KL to it
+    is in closed form.
 
     Reference: Davidson et al. (2018), *Hyperspherical variational auto-encoders*, §3; Davidson, Tomczak & Gavves
     (2019), *Increasing expressivity of a hyperspherical VAE* (several spheres).

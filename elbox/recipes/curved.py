@@ -90,7 +90,7 @@ def poincare_vae(
     *,
     learned: bool = False,
 ) -> Recipe:
-    r"""The Poincaré VAE (Mathieu et al., 2019): wrapped normal posterior and prior, a decoder that starts with gyroplanes.
+    r"""The Poincaré VAE (Mathieu et al., 2019): wrapped normal posterior and prior, gyroplanes first in the decoder.
 
     784-600, curvature 0.7 as in the authors' command for MNIST.
 

@@ -216,13 +216,10 @@ def test_mean_score_is_zero_in_all_parameters(family: type[Hyperbolic]) -> None:
     loc, s, c = (torch.tensor(a).double().requires_grad_() for a in ([0.3, -0.2], 0.7, 0.8))
     q = family(loc, s.expand(2) if family is WrappedNormal else s, c)
     z = q.sample((200_000,))
-    grads = []
-    for block in z.split(2_000):
-        grads.append(
-            torch.cat(
-                [g.reshape(-1) for g in torch.autograd.grad(q.log_prob(block).mean(), [loc, s, c], retain_graph=True)]
-            )
-        )
+    grads = [
+        torch.cat([g.reshape(-1) for g in torch.autograd.grad(q.log_prob(b).mean(), [loc, s, c], retain_graph=True)])
+        for b in z.split(2_000)
+    ]
     stacked = torch.stack(grads)
     assert (stacked.mean(0).abs() < 4 * stacked.std(0) / math.sqrt(len(stacked))).all()
 
@@ -236,7 +233,7 @@ def test_mean_score_is_zero_in_all_parameters(family: type[Hyperbolic]) -> None:
     posterior=st.sampled_from([WrappedPosterior, RiemannianPosterior]),
     seed=st.integers(0, 100),
 )
-def test_all_is_finite_in_single_precision(n, c, far, s, posterior, seed) -> None:  # noqa: ANN001
+def test_all_is_finite_in_single_precision(n, c, far, s, posterior, seed) -> None:
     """Whatever the network puts out: codes, log-densities and gradients, under both priors."""
     torch.manual_seed(seed)
     ball = PoincareBall(c, learned=True)
@@ -276,6 +273,14 @@ def test_one_ball_for_prior_and_posterior() -> None:
             IncompatibleError, match=r"use a WrappedNormal prior over the Poincaré ball of curvature −1"
         ):
             Path()(model(ball, PoincareBall(2.0, learned=learned)), x, ELBO())
+
+
+def test_a_dead_encoder_has_a_gradient() -> None:
+    """exp_0 at 0 exactly, as behind rectifiers that are all 0."""
+    ball, h = PoincareBall(0.8, learned=True), torch.zeros(2, 3, requires_grad=True)
+    grads = torch.autograd.grad(ball.at(h).sum() + ball(ball.at(h)).sum(), [h, *ball.parameters()])
+    assert all(g.isfinite().all() for g in grads)
+    torch.testing.assert_close(grads[0], torch.full((2, 3), 1.5))
 
 
 def test_path_and_reparameterised_gradients_of_a_learned_curvature_agree() -> None:
