@@ -14,7 +14,7 @@ from torch.distributions import Bernoulli, Distribution
 
 from elbox import draws
 from elbox.distributions import OneHots, Quantized, Tokens, VonMises
-from elbox.distributions.support import centre, discrete, family
+from elbox.distributions.support import centre, curved, discrete, family, fitting, support
 from elbox.errors import DataError, IncompatibleError, ShapeError, check_whole
 from elbox.parts import part
 from elbox.terms import Group, Terms
@@ -223,11 +223,13 @@ class VAE(nn.Module):
         """log p(z) − log q(z|x) is of two densities, or of two probabilities of the same codes."""
         if torch.compiler.is_compiling() or (_codes(q) == _codes(p) and _same_codebook(q, p)):
             return
-        fits = "CategoricalPrior of as many categories" if isinstance(q, OneHots) else "BernoulliPrior"
-        fits = "CodePrior of that codebook" if isinstance(q, Quantized) else fits
+        fits = "a CategoricalPrior of as many categories" if isinstance(q, OneHots) else "a BernoulliPrior"
+        fits = "a CodePrior of that codebook" if isinstance(q, Quantized) else fits
+        space = support(q) if curved(q) else None
+        other = "a StandardNormal prior" if space is None else fitting(space)
         raise IncompatibleError(
             f"got a {type(self.posterior).__name__} posterior over {_codes(q)} with a {type(self.prior).__name__} "
-            f"prior over {_codes(p)}; use a {fits if discrete(q) else 'StandardNormal prior'}"
+            f"prior over {_codes(p)}; use {fits if discrete(q) else other}"
         )
 
     def _check_angles(self, q: Distribution) -> None:

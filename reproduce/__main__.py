@@ -13,6 +13,7 @@ NAMES = {
     "disentanglement": "Chen et al. (2018) on dSprites: TC falls as its weight rises, at less distortion than β-VAE's",
     "aevb": "Kingma & Welling (2014), figures 2 and 3: AEVB against wake–sleep and Monte-Carlo EM",
     "bayesian": "full variational Bayes over the decoder's weights against MAP, on 100 to 1000 digits",
+    "hyperspherical": "Davidson et al. (2018), table 1: spheres against normal codes of 2, 5, 10, 20 dimensions",
     "manifold": "Kingma & Welling (2014), figure 4: the 2-D manifold of MNIST",
     "recipes": "every recipe as it comes, on MNIST or what it is made for: distortion, rate, log p(x), seconds",
     "toy_posteriors": "banana, ring and two modes with known evidence: the gap that each flow posterior closes",

@@ -80,6 +80,10 @@ NO_CLOSED_FORM = (
     "posteriors.NormalMixture",
     "posteriors.MixtureOfExperts",
     "posteriors.SpikeSlab",
+    "priors.WrappedNormal",
+    "priors.RiemannianNormal",
+    "posteriors.WrappedNormal",
+    "posteriors.RiemannianNormal",
 )
 TOGETHER_IN_TIME = ("priors.AR1", "posteriors.Factorized"), ("priors.AR1", "posteriors.FullStudentT")  # nor these pairs
 PAIRED = (*FACTORISED, "posteriors.BernoulliCode")  # whose log q(z_d|x_n) is known
@@ -91,6 +95,12 @@ CODES = {
     "posteriors.QuantizedCode": "vectors",
     "priors.CodePrior": "vectors",
 }
+SPHERES = ("posteriors.VonMisesFisher", "posteriors.PowerSpherical")
+BALL = tuple(f"{axis}.{name}Normal" for axis in ("posteriors", "priors") for name in ("Wrapped", "Riemannian"))
+CURVED = {
+    **dict.fromkeys((*SPHERES, "priors.SphericalUniform"), "sphere"),
+    **dict.fromkeys(BALL, "ball"),
+}  # the rest: flat, or codes
 FEW = (
     "plain",
     "objectives.IWAE",
@@ -190,13 +200,15 @@ def faults(c: Combination) -> set[str]:
         "random weights": isinstance(c.estimator, BayesianWeights),  # no model here has any
         "a lower bound for the model": not objective.fits_model,
         "codes of one kind": codes != CODES.get(prior or "") and not deterministic,
+        "one geometry": CURVED.get(posterior) != CURVED.get(prior or "") and not deterministic and prior not in CODES,
         "a density for its samples": deterministic and not together,
         "a density for log q": deterministic and objective.needs_density,
         "codes that are reparameterised": codes in ("bits", "categories") and together,
         "no score, no noise": codes == "vectors" and not isinstance(estimator, StraightThrough),
         "a codebook": codes != "vectors" and any(isinstance(p, Commitment) for p in penalties),
         "codes to be summed or relaxed": not codes and isinstance(estimator, OF_CODES),
-        "real numbers for chains": bool(codes) and isinstance(estimator, MonteCarloEM),
+        "real numbers for chains": bool(codes or CURVED.get(posterior) or CURVED.get(prior or ""))
+        and isinstance(estimator, MonteCarloEM),
         "one player": isinstance(estimator, RELAX | Enumerated)
         and (generative is not inference or not objective.fits_model),
         "each example alone": isinstance(estimator, Path | Score | RELAX) and not alone,
@@ -234,14 +246,14 @@ def faults(c: Combination) -> set[str]:
         "a slope": posterior in ("posteriors.LocalNormal", "posteriors.Flow")
         and any(isinstance(p, Contractive) for p in penalties),
         "known factors": posterior not in PAIRED and any(isinstance(p, TotalCorrelation) for p in penalties),
-        "known moments": (posterior in ("posteriors.FullStudentT", "posteriors.Flow") or alone_scored)
+        "known moments": (posterior in ("posteriors.FullStudentT", "posteriors.Flow", *CURVED) or alone_scored)
         and any(isinstance(p, InferredPrior) for p in penalties),
         "a known mean": alone_scored and any(isinstance(p, Contractive) for p in penalties),
         "known pairs": alone_scored and any(isinstance(p, MutualInformation) for p in penalties),
         "a rate per dimension": per_dimension
         and not (
             codes in ("bits", "categories")
-            or (posterior in (*FACTORISED, "posteriors.Auxiliary") and prior not in (*MIXTURES, "priors.AR1"))
+            or (posterior in (*FACTORISED, *SPHERES, "posteriors.Auxiliary") and prior not in (*MIXTURES, "priors.AR1"))
         ),
     }
     return {rule for rule, broken in rules.items() if broken}

@@ -7,7 +7,19 @@ agree; one that moves with its parameters must lie in that of the prior wherever
 
 from __future__ import annotations
 
-__all__ = ["Support", "centre", "check_rate", "discrete", "estimated", "mean", "moves", "real", "support"]
+__all__ = [
+    "Support",
+    "centre",
+    "check_rate",
+    "curved",
+    "discrete",
+    "estimated",
+    "fitting",
+    "mean",
+    "moves",
+    "real",
+    "support",
+]
 
 import math
 from typing import Any, NamedTuple
@@ -28,6 +40,7 @@ from torch.distributions import (
 )
 
 from elbox.distributions.logistic import Logistic
+from elbox.distributions.manifolds import Curved
 from elbox.distributions.spike_slab import SpikeSlab
 from elbox.distributions.student import MultivariateStudentT
 from elbox.distributions.weibull import Weibull
@@ -52,15 +65,23 @@ FITS = {  # for each support, a prior that every posterior on it may have
 
 
 class Support(NamedTuple):
-    """The smallest fixed set that holds a distribution's mass whatever its parameters: an interval, or "simplex"."""
+    """The smallest fixed set that holds a distribution's mass whatever its parameters: an interval, "simplex", or a
+    space that is not flat."""
 
-    where: tuple[float, float] | str
+    where: tuple[float, float] | str | Curved
     moves: bool = False
 
     def __str__(self) -> str:
-        names = {(-math.inf, math.inf): "the real line", (0.0, math.inf): "positive numbers", "simplex": "the simplex"}
-        place = names.get(self.where, f"{self.where}")
+        names: Any = {
+            (-math.inf, math.inf): "the real line",
+            (0.0, math.inf): "positive numbers",
+            "simplex": "the simplex",
+        }
+        place = f"{self.where}" if isinstance(self.where, Curved) else names.get(self.where, f"{self.where}")
         return f"an interval of {place} that moves" if self.moves else place
+
+
+REAL = Support((-math.inf, math.inf))
 
 
 def support(d: Distribution) -> Support | None:
@@ -83,6 +104,8 @@ def support(d: Distribution) -> Support | None:
         return None
     while hasattr(region, "base_constraint"):  # of independent dimensions, or of a mixture
         region = region.base_constraint
+    if isinstance(region, Curved):
+        return Support(region)
     if isinstance(region, type(constraints.simplex)):
         return Support("simplex")
     if not isinstance(region, _INTERVALS):
@@ -191,6 +214,31 @@ def mean(d: Distribution) -> Tensor | None:
         return None
 
 
+def curved(d: Distribution) -> bool:
+    """Whether a distribution is over a space that is not flat: its coordinates are no dimensions by themselves.
+
+    Arguments:
+        d: A distribution over vectors.
+
+    Example:
+        >>> import torch
+        >>> from elbox.distributions import HypersphericalUniform
+        >>> curved(HypersphericalUniform(3, torch.zeros(())))
+        True
+    """
+    found = support(d)
+    return found is not None and isinstance(found.where, Curved)
+
+
+def fitting(one: Support, other: Support | None = None) -> str:
+    """A prior for posteriors on a support, in words; `other` is the support of one that does not fit."""
+    if isinstance(one.where, Curved):
+        return f"a {one.where.prior} prior over {one}"
+    if other is not None and isinstance(other.where, Curved) and one.where == REAL.where:
+        return "a StandardNormal prior"
+    return f"priors.Factorized(latent, {FITS.get(one.where, 'the family of the posterior')})"
+
+
 def check_rate(q: Distribution, p: Distribution) -> None:
     r"""Refuse a posterior and a prior whose KL(q ‖ p) is infinite, or whose bound could never be tight.
 
@@ -211,13 +259,17 @@ def check_rate(q: Distribution, p: Distribution) -> None:
     """
     one, other = support(q), support(p)
     if one is None or other is None:
+        if not (curved(q) or curved(p)) or discrete(q) or discrete(p):
+            return
+        one, other = one or REAL, other or REAL  # a flow
+    differ, infinite = one.where != other.where, isinstance(family(q), INFINITE.get(type(family(p)), ()))
+    if not (differ or other.moves or infinite):
         return
     named = f"a {type(family(q)).__name__} posterior over {one} with a {type(family(p)).__name__} prior over {other}"
-    way_out = f"use priors.Factorized(latent, {FITS.get(one.where, 'the family of the posterior')})"
-    if one.where != other.where or other.moves:
+    way_out = f"use {fitting(one, other)}"
+    if differ or other.moves:
         wanted = "a prior whose support does not move" if other.moves else "the same support for both"
         raise IncompatibleError(f"got {named}; expected {wanted}; {way_out}")
-    if isinstance(family(q), INFINITE.get(type(family(p)), ())):
-        raise IncompatibleError(
-            f"got {named}, whose KL(posterior ‖ prior) is infinite: the prior's tails are too light; {way_out}"
-        )
+    raise IncompatibleError(
+        f"got {named}, whose KL(posterior ‖ prior) is infinite: the prior's tails are too light; {way_out}"
+    )

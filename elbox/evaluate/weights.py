@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from elbox.distributions.support import centre
+from elbox.distributions.support import centre, curved
 from elbox.errors import IncompatibleError
 from elbox.terms import Group, Terms
 
@@ -93,7 +93,9 @@ class Sums:
         return self.totals[name] / self.count
 
     def spread(self) -> Tensor | None:
-        """Variance of the error in `mean("z")` [B, D]: 0 for exact means; None if there are too few samples to say."""
+        """Variance of the error in `mean("z")` [B, D]: 0 for exact means; None without means or samples enough."""
+        if "z" not in self.totals:
+            return None
         z = self.mean("z")
         if "z²" not in self.totals:
             return torch.zeros_like(z)
@@ -125,6 +127,8 @@ def log_sums(terms: Terms) -> dict[str, Tensor]:
 
 
 def _latent(groups: list[Group], samples: int) -> dict[str, Tensor]:
+    if any(curved(group.posterior) for group in groups):
+        return {}  # a coordinate is no unit that could be active
     means = [posterior_mean(group.posterior) for group in groups]
     if all(m is not None and m.dim() == 2 for m in means):
         return {"z": samples * torch.cat([wide(m) for m in means if m is not None], -1)}

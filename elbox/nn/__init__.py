@@ -13,6 +13,7 @@ from elbox.nn.log_counts import LogCounts
 from elbox.nn.log_total import LogTotal
 from elbox.nn.mlp import MLP
 from elbox.nn.pixel_cnn import PixelCNN
+from elbox.nn.poincare import Front, Gyroplanes, PoincareBall
 from elbox.nn.proportions import Proportions
 from elbox.nn.quantizer import Quantizer
 from elbox.nn.radial_metric import RadialMetric
@@ -30,7 +31,9 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "FiniteScalar",
+    "Front",
     "GatedMLP",
+    "Gyroplanes",
     "Layer",
     "LogCounts",
     "LogTotal",
@@ -38,6 +41,7 @@ __all__ = [
     "MapDecoder",
     "MapEncoder",
     "PixelCNN",
+    "PoincareBall",
     "Proportions",
     "Quantizer",
     "RadialMetric",

@@ -22,10 +22,14 @@ from elbox.posteriors.hamiltonian import Hamiltonian
 from elbox.posteriors.local_normal import LocalNormal
 from elbox.posteriors.low_rank_normal import LowRankNormal
 from elbox.posteriors.normal_mixture import NormalMixture
+from elbox.posteriors.power_spherical import PowerSpherical
 from elbox.posteriors.quantized_code import QuantizedCode
 from elbox.posteriors.refined import Refined
 from elbox.posteriors.riemannian_hamiltonian import RiemannianHamiltonian
+from elbox.posteriors.riemannian_normal import RiemannianNormal
 from elbox.posteriors.spike_slab import SpikeSlab
+from elbox.posteriors.von_mises_fisher import VonMisesFisher
+from elbox.posteriors.wrapped_normal import WrappedNormal
 
 __all__ = [
     "Auxiliary",
@@ -47,9 +51,13 @@ __all__ = [
     "LowRankNormal",
     "MixtureOfExperts",
     "NormalMixture",
+    "PowerSpherical",
     "ProductOfExperts",
     "QuantizedCode",
     "Refined",
     "RiemannianHamiltonian",
+    "RiemannianNormal",
     "SpikeSlab",
+    "VonMisesFisher",
+    "WrappedNormal",
 ]

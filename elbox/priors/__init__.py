@@ -15,12 +15,15 @@ from elbox.priors.flow import Flow
 from elbox.priors.learned_normal import LearnedNormal
 from elbox.priors.logistic_normal import LogisticNormal
 from elbox.priors.normal_mixture import NormalMixture
+from elbox.priors.riemannian_normal import RiemannianNormal
 from elbox.priors.second_stage import SecondStage
+from elbox.priors.spherical_uniform import SphericalUniform
 from elbox.priors.spike_slab import SpikeSlab
 from elbox.priors.staged import Staged
 from elbox.priors.standard_normal import StandardNormal
 from elbox.priors.standardized import Standardized
 from elbox.priors.vamp_prior import VampPrior
+from elbox.priors.wrapped_normal import WrappedNormal
 
 __all__ = [
     "AR1",
@@ -35,10 +38,13 @@ __all__ = [
     "LearnedNormal",
     "LogisticNormal",
     "NormalMixture",
+    "RiemannianNormal",
     "SecondStage",
+    "SphericalUniform",
     "SpikeSlab",
     "Staged",
     "StandardNormal",
     "Standardized",
     "VampPrior",
+    "WrappedNormal",
 ]

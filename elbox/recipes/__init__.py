@@ -10,6 +10,7 @@ from elbox.recipes.clustering import gmvae, vade
 from elbox.recipes.committed import bn_vae, delta_vae
 from elbox.recipes.counts import count_vae, topic_vae
 from elbox.recipes.coupling import glow_vae, nice_vae, realnvp_vae, spline_vae
+from elbox.recipes.curved import poincare_vae, power_spherical_vae, vmf_vae
 from elbox.recipes.discrete import gumbel_vae, nvil, rebar, relax, vimco
 from elbox.recipes.disentangled import beta_tcvae, dip_vae, factor_vae
 from elbox.recipes.gaussian import beta_vae, conv_vae, linear_vae, vae, vae_full_covariance
@@ -78,6 +79,8 @@ __all__ = [
     "nvil",
     "piwae",
     "planar_vae",
+    "poincare_vae",
+    "power_spherical_vae",
     "radial_vae",
     "rae_gp",
     "rae_l2",
@@ -104,6 +107,7 @@ __all__ = [
     "vae_low_rank",
     "vamp_vae",
     "vimco",
+    "vmf_vae",
     "vq_vae",
     "wae_gan",
     "wae_mmd",

@@ -28,6 +28,9 @@ WITHOUT_PARAMETERS = (
     "nn.Standardize",
     "nn.LogTotal",
     "nn.FiniteScalar",
+    "priors.SphericalUniform",
+    "priors.WrappedNormal",
+    "priors.RiemannianNormal",
 )
 OF_ANOTHER = {"nn.Transposed": {"layer.affine.bias"}}  # parameters that only another user of the object needs
 LATER = "prior.second."  # of `Staged`: trained after the model

@@ -95,7 +95,11 @@ def log_marginals(name: str, group: Group, examples: int, *, stratified: bool) -
     _check(name, group)
     q = group.posterior
     if not (isinstance(q, Independent) and q.reinterpreted_batch_ndims == 1 and not q.base_dist.event_shape):
-        way_out = "BernoulliCode posterior with a BernoulliPrior" if discrete(q) else "DiagonalNormal posterior"
+        way_out = (
+            "BernoulliCode posterior with a BernoulliPrior"
+            if discrete(q)
+            else "DiagonalNormal posterior with a StandardNormal prior"
+        )
         raise IncompatibleError(
             f"{name} needs a posterior that factorises over latent dimensions, got {type(q).__name__}; use a {way_out}"
         )

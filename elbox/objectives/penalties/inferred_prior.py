@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from elbox.distributions import Delta, OneHots, Quantized, VonMises
-from elbox.distributions.support import family, mean
+from elbox.distributions.support import curved, family, mean
 from elbox.errors import IncompatibleError, check_number
 from elbox.objectives.penalized import Penalty
 from elbox.objectives.penalties.aggregated import needs_pairs
@@ -65,7 +65,7 @@ class InferredPrior(Penalty):
 def _covariance_of_means(q: Distribution) -> Tensor:
     """Cov_x(E_q[z]), [D, D]."""
     means = mean(q)
-    if means is None or isinstance(family(q), VonMises):  # angles have a mean direction
+    if means is None or isinstance(family(q), VonMises) or curved(q):  # angles, points of a sphere: a mean direction
         raise _unknown(q)
     means = means.flatten(0, -2)
     centred = means - means.mean(0)  # not torch.cov, which cannot be traced
@@ -90,5 +90,5 @@ def _mean_covariance(q: Distribution) -> Tensor:
 def _unknown(q: Distribution) -> IncompatibleError:
     return IncompatibleError(
         f"InferredPrior needs the mean and covariance of q(z|x), and {type(family(q)).__name__} has none or does not "
-        "know them; use a DiagonalNormal posterior, or MMD()"
+        "know them; use a DiagonalNormal posterior with a StandardNormal prior, or MMD()"
     )
