@@ -61,7 +61,7 @@ STEPS: dict[str, Make] = {
     "triangular Sylvester": lambda d, c: Sylvester(d, c, Triangular()),
     "triangular Sylvester, flipped": lambda d, c: Sylvester(d, c, Triangular(flipped=True)),
 }
-TOLERANCE = {"NAF": 1e-4, "continuous": 1e-5}  # of what is found by bisection or integrated
+TOLERANCE = {"NAF": 1e-4, "continuous": 1e-4}  # of what is found by bisection or integrated
 VOLUME_PRESERVING = ("NICE",)
 
 
