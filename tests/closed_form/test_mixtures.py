@@ -16,6 +16,9 @@ from elbox import VAE, DataSpec, IncompatibleError, likelihoods, posteriors, pri
 from elbox.distributions import NormalMixture
 from elbox.errors import DataError
 from elbox.nn import MLP
+from elbox.record import trace
+from elbox.train.step import Step
+from tests.components import make
 
 
 def parameters(m: int, d: int, batch: tuple[int, ...] = (), seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -236,3 +239,22 @@ def test_a_posterior_inside_the_prior_is_no_player_of_its_own(
         estimator(model, torch.ones(3, 5), objective)
     plain = VAE(priors.StandardNormal(2), model.likelihood, model.posterior)
     assert estimator(plain, torch.ones(3, 5), objective).loss.isfinite()
+
+
+@pytest.mark.parametrize("name", ["NormalMixture", "SpikeSlab", "MixtureOfExperts", "ProductOfExperts"])
+@pytest.mark.parametrize("estimator", [elbox.Reparameterized(), elbox.Path()], ids=lambda e: type(e).__name__)
+def test_recorded_step_has_the_eager_gradient(name: str, estimator: elbox.estimators.Estimator) -> None:
+    """As long runs are trained, under a prior whose draws and densities are recorded too."""
+    model = VAE(make("priors.NormalMixture"), make("likelihoods.Gaussian"), make(f"posteriors.{name}"))
+    step, x = Step(model, elbox.ELBO(samples=2), estimator), torch.randn(7, 5)
+    state = list(step.parameters())
+
+    def gradient(x: Tensor) -> list[Tensor]:
+        return list(torch.autograd.grad(step(x)[0], state))
+
+    recorded, found = trace(gradient, state, [x]), []
+    for call in (lambda: gradient(x), lambda: recorded(*state, x)):
+        torch.manual_seed(1)
+        found.append(call())
+    for eager, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, eager)
