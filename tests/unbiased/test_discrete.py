@@ -317,7 +317,7 @@ def test_refused(name: str) -> None:
 def test_continuous_codes_are_refused(how: Estimator) -> None:
     from tests.unbiased.models import model
 
-    with pytest.raises(IncompatibleError, match=r"posterior over discrete codes, got DiagonalNormal .*; use Bernoulli"):
+    with pytest.raises(IncompatibleError, match=r"posterior over discrete codes, that are drawn, got DiagonalNormal .*; use Reparameterized\(\), or a BernoulliCode"):
         how(model(), batch(), ELBO())
 
 
