@@ -31,12 +31,13 @@ class Encoded:
             self.known = (context, posterior(context))
         q = self.known[1]
         if not isinstance(q, self.kinds):
-            way_out = "Reparameterized()" if q.has_rsample else "Score()"
-            way_out = f"{way_out}, or a BernoulliCode posterior with a BernoulliPrior"
+            wanted, way_out = "discrete codes", "Reparameterized()" if q.has_rsample else "Score()"
+            way_out += ", or a BernoulliCode posterior with a BernoulliPrior"
+            if isinstance(q, Quantized):
+                wanted, way_out = "discrete codes that are drawn", "StraightThrough()"
             raise IncompatibleError(
-                f"{self.estimator}() needs a posterior over discrete codes that are drawn, got "
-                f"{type(posterior).__name__} ({type(q).__name__}); use "
-                f"{'StraightThrough()' if isinstance(q, Quantized) else way_out}"
+                f"{self.estimator}() needs a posterior over {wanted}, got {type(posterior).__name__} "
+                f"({type(q).__name__}); use {way_out}"
             )
         return q
 
