@@ -142,7 +142,7 @@ def fit_prior(
         >>> import elbox
         >>> data = elbox.load("digits")
         >>> run = elbox.fit(elbox.recipes.vae(data.spec, latent=2), data, elbox.Training(epochs=5))
-        >>> found = elbox.fit_prior(run.model, data, elbox.priors.NormalMixture(2, 5), elbox.Training(epochs=5))
+        >>> found = elbox.fit_prior(run.model, data, elbox.priors.LearnedNormal(2), elbox.Training(epochs=5))
         >>> found.after["distortion"] == found.before["distortion"], found.after["bound"] > found.before["bound"]
         (True, True)
     """

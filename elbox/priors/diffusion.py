@@ -53,9 +53,9 @@ class Diffusion(LazyDistribution):
     and codes are expected to have mean 0 and variance 1: put it into `Standardized` if they do not.
 
     Reference: Ho, Jain & Abbeel (2020), *Denoising diffusion probabilistic models*; Salimans & Ho (2022), *Progressive
-    distillation*, §4 and appendix D (v, and the angle); Song et al. (2021), *Score-based generative modeling through
-    SDEs*, eq. 39 and 40 (the density); Kingma et al. (2021), *Variational diffusion models*, §4 and §5 (the bound, that
-    does not depend on the schedule).
+    distillation for fast sampling of diffusion models*, appendix D (v, and the angle); Song et al. (2021), *Score-based
+    generative modeling through stochastic differential equations* (the density by the probability-flow equation);
+    Kingma et al. (2021), *Variational diffusion models* (the bound, that does not depend on the schedule).
 
     Arguments:
         latent: Dimension D of z.
