@@ -197,6 +197,7 @@ def test_reparameterised_gradient_is_unbiased(family: type[Axial], kappa: float)
         assert ((each.mean(0) - right).abs() < 4 * error + 1e-12).all(), (each.mean(0) - right) / error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [2, 8])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_reparameterised_gradient_is_that_of_the_score(family: type[Axial], d: int) -> None:

@@ -54,7 +54,7 @@ def circle(n: int = 400) -> Grid:
 
 
 def ball_grid(c: float) -> Grid:
-    z, area = disc(c, rings=64, turns=40, reach=14.0)
+    z, area = disc(c, rings=64, turns=64, reach=12.0)
     return Grid(z, area[:, None])  # type: ignore[arg-type]
 
 
@@ -78,6 +78,7 @@ def exact_gradient(name: str, objective: str) -> Gradient:
     return gradient(vae, exact.mean(OBJECTIVES[objective][1], exact.nodes(vae, x, grid)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("name", MODELS)
