@@ -44,7 +44,7 @@ from elbox.evaluate.weights import wide
 from elbox.hmc import Field, adapted, field_of, hmc
 
 STEP, RATE = 0.1, 0.1  # the first step size, and how fast it is adapted
-TUNED = 60  # temperatures, at most, at which step sizes are adapted; those between take the nearest
+TUNED = 60  # temperatures at which step sizes are adapted; others take those of the nearest
 ACCEPTANCE = 0.65  # Neal (2011), *MCMC using Hamiltonian dynamics*, §4.4: the best rate of acceptance
 STEEP = 4.0  # β rises as a logistic function from −4 to 4: slowly near both ends
 
@@ -234,14 +234,14 @@ class _Path:
 
     def tuned(self, chains: int, temperatures: int, leapfrogs: int) -> list[Tensor]:
         """Step sizes [1, B, 1] for each t = 0 … T, from chains that are thrown away."""
-        z, coarse = self.start(chains), min(temperatures, TUNED)
+        z = self.start(chains)
         log_step, found = torch.full_like(z[:1, :, :1], math.log(STEP)), []
-        for beta in _ladder(coarse):
+        for beta in _ladder(TUNED):
             moved = hmc(self.field(beta), z, log_step.exp(), leapfrogs)
             log_step = adapted(log_step, moved.acceptance.mean(0)[None, :, None], ACCEPTANCE, RATE)
             z = moved.z
             found.append(log_step.exp())
-        return [found[round(t * coarse / temperatures)] for t in range(temperatures + 1)]
+        return [found[round(t * TUNED / temperatures)] for t in range(temperatures + 1)]
 
     def forward(self, z: Tensor, steps: list[Tensor], leapfrogs: int) -> tuple[Tensor, float]:
         """Log-weights [C, B] of chains that start at draws of π₀, and their rate of acceptance."""

@@ -35,7 +35,7 @@ from elbox.evaluate.result import MeanSE
 from elbox.evaluate.scope import Examples, like_model, measuring, on_device
 from elbox.evaluate.weights import wide
 
-FIT_SAMPLES, LR = 8, 0.1  # of the local posteriors
+FIT_SAMPLES = 8  # of the local posteriors, in each step
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _locals(
     with measuring(model, seed):
         for rows, joint in batches(model, x, FIT_SAMPLES, memory, c, richest):
             family = _family(joint.posterior())
-            for name, local in fitted(joint, steps, FIT_SAMPLES, LR, seed):
+            for name, local in fitted(joint, steps, FIT_SAMPLES, seed):
                 found[name][rows] = elbo_of(local, joint, samples, 2 * FIT_SAMPLES).cpu().numpy()
             if progress:
                 progress(rows.stop, len(x))

@@ -22,6 +22,7 @@ from elbox.errors import SettingError
 from elbox.evaluate.weights import wide
 
 UNRELIABLE = 0.7  # Vehtari et al. (2024), §3.2.4; Yao et al. (2018), §3.1
+FLAT = 1e-3  # the largest weight exceeds the others of the tail by so little that rounding makes up the rest
 FEWEST = 25  # samples, of which the tail has 5
 PRIOR_SIZE, PRIOR_SHAPE = 10, 0.5  # Vehtari et al. (2024), appendix G: as ten more points of a tail with k = ½
 
@@ -38,8 +39,8 @@ def pareto_smoothed(log_w: Tensor) -> tuple[Tensor, Tensor]:
         log_w: Log-weights of S samples for each of B examples, [S, B], nats.
 
     Returns:
-        Smoothed log-weights, in the order of those given, [S, B], and k̂, [B]; −∞ where all weights of the tail are
-        equal. Both in float64.
+        Smoothed log-weights, in the order of those given, [S, B], and k̂, [B]; −∞ where the weights of the tail are
+        equal to a thousandth of the largest. Both in float64.
 
     Raises:
         SettingError: if there are fewer than 25 samples.
@@ -57,7 +58,8 @@ def pareto_smoothed(log_w: Tensor) -> tuple[Tensor, Tensor]:
     ordered, order = torch.sort(wide(log_w) - wide(log_w).amax(0), dim=0)  # the largest weight is 1
     tail = math.ceil(min(count / 5, 3 * math.sqrt(count)))
     cutoff = ordered[-tail - 1].exp()
-    shape, scale = pareto_fit(ordered[-tail:].exp() - cutoff)
+    excess = ordered[-tail:].exp() - cutoff
+    shape, scale = pareto_fit(torch.where(excess[-1] > FLAT, excess, 0.0))
     p = ((torch.arange(tail, dtype=shape.dtype, device=shape.device) + 0.5) / tail)[:, None]
     smooth = (cutoff + scale * torch.expm1(-shape * torch.log1p(-p)) / shape).clamp(max=1.0).log()
     body = torch.where(shape.isfinite(), smooth, ordered[-tail:])
