@@ -2,6 +2,7 @@
 
 from elbox import baselines, estimators, kernels, likelihoods, nn, objectives, posteriors, priors, recipes, schedules
 from elbox.data import Data, as_examples, from_array, load
+from elbox.doctor import Diagnosis, Finding, doctor
 from elbox.errors import (
     DataError,
     ElboxError,
@@ -32,8 +33,10 @@ __all__ = [
     "Data",
     "DataError",
     "DataSpec",
+    "Diagnosis",
     "ElboxError",
     "Evaluation",
+    "Finding",
     "Group",
     "IncompatibleError",
     "Interrupted",
@@ -51,6 +54,7 @@ __all__ = [
     "Training",
     "as_examples",
     "baselines",
+    "doctor",
     "encode",
     "estimators",
     "evaluate",

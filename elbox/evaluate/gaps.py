@@ -12,7 +12,7 @@ Reference: Cremer, Li & Duvenaud (2018), *Inference suboptimality in variational
 
 from __future__ import annotations
 
-__all__ = ["Gaps", "gaps"]
+__all__ = ["Gaps", "check_gaps", "gaps"]
 
 import math
 from collections.abc import Callable
@@ -166,7 +166,7 @@ def gaps(
         >>> found.family, sorted(found.approximation)
         ('diagonal', ['diagonal', 'flow', 'full'])
     """
-    _check(model, x, samples, steps, memory, c)
+    check_gaps(model, x, samples=samples, steps=steps, memory=memory, c=c)
 
     def stage(number: int) -> Callable[[int, int], None] | None:
         return progress and (lambda done, n: progress(number * n + done, 3 * n))
@@ -181,7 +181,13 @@ def gaps(
     return _summary(values, between, family, samples, temperatures)
 
 
-def _check(model: Any, x: Examples, samples: int, steps: int, memory: int, c: Tensor | None) -> None:
+def check_gaps(
+    model: Any, x: Examples, *, samples: int = 1000, steps: int = 300, memory: int = MEMORY, c: Tensor | None = None
+) -> None:
+    """Refuse what `gaps` would refuse, before anything is measured.
+
+    Arguments: as `gaps`.
+    """
     check_examples(x, samples, memory, c)
     check_whole("steps", steps)
     if samples < FEWEST:
