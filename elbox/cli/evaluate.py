@@ -19,7 +19,9 @@ SplitName = Annotated[str, typer.Option(help="train, valid or test.")]
 Samples = Annotated[int, typer.Option(min=1, help="Importance samples S for each example; papers use 5000.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 WithGaps = Annotated[bool, typer.Option("--gaps", help="Measure approximation and amortisation gap too, and k̂.")]
-Few = Annotated[int, typer.Option(min=1, help="Examples for --gaps, the first ones: each costs thousands of gradients.")]
+Few = Annotated[
+    int, typer.Option(min=1, help="Examples for --gaps, the first ones: each costs thousands of gradients.")
+]
 Temperatures = Annotated[int, typer.Option(min=1, help="Annealing steps for --gaps: more bring its bounds together.")]
 
 

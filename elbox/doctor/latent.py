@@ -12,27 +12,28 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from elbox.distributions import OneHots
+from elbox.distributions import Bits, OneHots
+from elbox.distributions.support import discrete
 from elbox.doctor.finding import Finding
 from elbox.doctor.patient import Patient
+from elbox.draws import sample
 from elbox.evaluate.psis import UNRELIABLE, pareto_smoothed
 from elbox.evaluate.scope import measuring
-from elbox.posteriors import FromPrior
 
-NOTHING = 0.1  # nats
+NOTHING, LITTLE = 0.1, 0.5  # nats
 FREE = "warm the rate's weight up (ELBO(beta=Linear(0, 1, over=0.25))), or give free bits"
 
 
 def collapsed(p: Patient) -> Iterator[Finding]:
     """Latent dimensions whose posterior is the prior, whatever the example is."""
     e = p.held
-    if p.autoencoder or isinstance(p.model.posterior, FromPrior):
+    if p.autoencoder or p.encoderless:
         return
     assert e.rate is not None
     if e.rate.mean < NOTHING:
         advice = f"{FREE}, or take a weaker decoder"
         yield Finding("collapsed", "the posterior has collapsed", f"rate {e.rate.mean:.2g} nats", e.rate.mean, advice)
-    elif e.active_units is not None and e.active_units < len(e.variance_of_means) / 4:
+    elif e.active_units and not discrete(p.seen.q) and e.active_units < len(e.variance_of_means) / 4:
         units = len(e.variance_of_means)
         measured = f"{e.active_units} of {units} are active (Var E[z|x] > 0.01), with a rate of {e.rate.mean:.3g} nats"
         advice = f"take latent={max(1, 2 * e.active_units)}, which costs nothing, or if more are wanted, {FREE}"
@@ -42,7 +43,7 @@ def collapsed(p: Patient) -> Iterator[Finding]:
 def groups(p: Patient) -> Iterator[Finding]:
     """One of several groups of latent variables without a rate."""
     with measuring(p.model, p.seed):
-        found = p.model.terms(p.seen.x, 10, c=p.seen.c).with_kl().groups
+        found = p.model.terms(p.seen.x, 10, c=p.seen.c, draw=sample).with_kl().groups
     for name, group in found.items() if len(found) > 1 else ():
         rate = float(group.rate.mean()) if group.has_rate else math.inf
         if rate < NOTHING:
@@ -53,8 +54,10 @@ def groups(p: Patient) -> Iterator[Finding]:
 
 def used(p: Patient) -> Iterator[Finding]:
     """A decoder that does as well with the code of another example."""
+    if p.encoderless:
+        return
     more, se = p.seen.cost(p.seen.z.roll(1, 1))
-    if more < max(0.5, 2 * se):
+    if more < LITTLE:
         measured = f"with the codes of other examples the distortion rises by {more:.2g} ± {se:.1g} nats only"
         advice = "take a weaker decoder (fewer hidden units, no autoregression) or a richer encoder, and " + FREE
         yield Finding("used", "the decoder ignores z", measured, more, advice)
@@ -62,7 +65,7 @@ def used(p: Patient) -> Iterator[Finding]:
 
 def noise(p: Patient) -> Iterator[Finding]:
     """Nats of the rate that buy no distortion: the bound is higher without them."""
-    if p.autoencoder or isinstance(p.model.posterior, FromPrior) or p.held.rate is None:
+    if p.autoencoder or p.encoderless or p.held.rate is None:
         return
     rate = p.held.rate.mean
     wasted, how = max(_by_unit(p), _by_width(p), _altogether(p))
@@ -108,7 +111,7 @@ def _by_width(p: Patient) -> tuple[float, str]:
 def inference(p: Patient) -> Iterator[Finding]:
     """An ELBO far below log p(x)."""
     e = p.held
-    if e.log_likelihood is None or e.elbo is None or e.rate is None or isinstance(p.model.posterior, FromPrior):
+    if e.log_likelihood is None or e.elbo is None or e.rate is None or p.encoderless:
         return
     gap = e.log_likelihood.mean - e.elbo.mean
     if gap > max(2.0, 0.25 * e.rate.mean):
@@ -118,7 +121,7 @@ def inference(p: Patient) -> Iterator[Finding]:
 
 def _pareto(p: Patient) -> str:
     with measuring(p.model, p.seed):
-        log_w = torch.cat([p.model.terms(p.seen.x, 50, c=p.seen.c).log_w for _ in range(4)])
+        log_w = torch.cat([p.model.terms(p.seen.x, 50, c=p.seen.c, draw=sample).log_w for _ in range(4)])
     share = float((pareto_smoothed(log_w)[1] > UNRELIABLE).double().mean())
     return f", and k̂ > 0.7 for {100 * share:.0f} % of the examples"
 
@@ -155,8 +158,7 @@ def _shares(q: object) -> Tensor | None:
     """How often each of C categories is taken over the examples, [G, C]; None for what is no such code."""
     if isinstance(q, OneHots):
         return q.base_dist.mean.double().mean(0)
-    support = getattr(q, "support", None) if not isinstance(q, Independent) else None
-    if support is not None and getattr(support, "is_discrete", False) and isinstance(getattr(q, "mean", None), Tensor):
-        ones = q.mean.double().mean(0)  # type: ignore[attr-defined]
+    if isinstance(q, Bits):
+        ones = q.base_dist.mean.double().mean(0)
         return torch.stack([ones, 1 - ones], -1)
     return None

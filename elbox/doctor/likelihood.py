@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from elbox.distributions import Bits
 from elbox.distributions.support import family
 from elbox.doctor.finding import Finding
 from elbox.doctor.patient import Patient
@@ -19,7 +18,7 @@ from elbox.evaluate.scope import measuring
 from elbox.likelihoods.base import DEFAULTS, Likelihood
 
 SMALL, PINNED = 1e-3, 0.01  # of the data's spread; share of the values
-RARE, OFTEN = 1e-4, 1e-3  # probability of a value, and how often values of so little occur
+RARE, OFTEN = 2e-4, 1e-3  # probability of a value times L, and how often values of so little occur
 WIDER, NARROWER = 2.0, 0.5  # mean squared residual over its variance
 
 
@@ -44,7 +43,9 @@ def floor(p: Patient) -> Iterator[Finding]:
     ratio = scale.double().cpu() / unit
     share = float((ratio < SMALL).double().mean())
     if share > PINNED:
-        measured = f"{100 * share:.0f} % of all σ are below a thousandth of the data's spread, the least {ratio.min():.1g}"
+        measured = (
+            f"{100 * share:.0f} % of all σ are below a thousandth of the data's spread, the least {ratio.min():.1g}"
+        )
         advice = "take likelihood=Gaussian (one σ for all), drop constant dimensions, or a likelihood of levels"
         yield Finding("floor", "the likelihood's variance is pinned to its floor", measured, share, advice)
 
@@ -53,6 +54,8 @@ def spread(p: Patient) -> Iterator[Finding]:
     """Residuals much wider or narrower than p(x|z) says."""
     px, name = p.seen.px, type(p.model.likelihood).__name__
     spec = p.run.spec  # type: ignore[union-attr]
+    if p.encoderless:
+        return
     try:
         mean, variance = px.mean, px.variance
     except (NotImplementedError, AttributeError):
@@ -62,32 +65,40 @@ def spread(p: Patient) -> Iterator[Finding]:
     ratio = float(((p.seen.x - mean).double().square() / variance.double()).mean())
     if math.isfinite(ratio) and not NARROWER < ratio < WIDER:
         measured = f"held-out squared residuals are {ratio:.3g} × the variance of {name}"
-        wider = "NegativeBinomial" if spec.kind == "count" else "Gaussian, which learns its variance, or StudentT"
-        advice = f"take likelihood={wider}" if ratio > 1 else "take likelihood=Gaussian, which learns its variance"
-        yield Finding("spread", "the likelihood does not match the data's spread", measured, ratio, advice)
+        yield Finding("spread", "the likelihood does not match the data's spread", measured, ratio, _other(p, ratio))
+
+
+def _other(p: Patient, ratio: float) -> str:
+    """A likelihood whose spread may fit."""
+    if p.run is not None and p.run.spec.kind == "count":
+        return "take likelihood=NegativeBinomial, which has a dispersion (the recipe count_vae)"
+    if any(name.endswith("sigma") for name, _ in p.model.likelihood.named_parameters()):
+        return "train longer, so that its variance gets there" + (", or stop overfitting first" if ratio > 1 else "")
+    return "take likelihood=Gaussian, which learns its variance"
 
 
 def saturated(p: Patient) -> Iterator[Finding]:
-    """Probabilities near 0 for values that do occur."""
+    """Probabilities near 0 for values that do occur: of L levels, those below 1/5000 L should occur in 1 of 5000."""
     spec = p.run.spec  # type: ignore[union-attr]
-    if not spec.is_discrete or getattr(p.model.likelihood, "density", False):
+    if p.encoderless or spec.kind not in ("binary", "levels") or getattr(p.model.likelihood, "density", False):
         return
     with measuring(p.model, p.seed):
         log_p = _of_values(p.seen.px, p.seen.x)
     if log_p is None:
         return
-    share = float((log_p < math.log(RARE / max(2, spec.levels))).double().mean())
+    below = RARE / max(2, spec.levels)
+    rare = log_p < math.log(below)
+    share = float(rare.double().mean())
     if share > OFTEN:
-        loss = float(-log_p.clamp(max=0)[log_p < math.log(RARE / max(2, spec.levels))].sum() / len(p.seen.x))
-        measured = f"{100 * share:.2g} % of the values have a probability below 0.0001, and cost {loss:.3g} nats an example"
+        loss = -float(log_p[rare].sum()) / len(p.seen.x)
+        said = f"{100 * share:.2g} % of the values had a probability below {below:.0e}"
+        measured = f"{said}, which costs {loss:.3g} nats an example"
         advice = "stop earlier (--patience 5), lower lr, or take a smaller decoder"
-        yield Finding("saturated", "the likelihood is too sure: saturated logits", measured, share, advice)
+        yield Finding("saturated", "the likelihood is too sure, its logits saturated", measured, share, advice)
 
 
 def _of_values(px: Distribution, x: Tensor) -> Tensor | None:
     """log p(x_d|z) of each value; None where it is not a product over them."""
-    if isinstance(px, Bits):
-        return torch.nn.functional.logsigmoid(torch.where(x > 0.5, px.logits, -px.logits)).double()
     if isinstance(px, Independent) and px.base_dist.batch_shape[1:] == x.shape:
         return px.base_dist.log_prob(x).double()
     return None

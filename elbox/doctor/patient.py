@@ -19,6 +19,7 @@ from elbox.evaluate import Evaluation, evaluate
 from elbox.evaluate.bounds import bounds
 from elbox.evaluate.scope import like_model, measuring
 from elbox.model import VAE
+from elbox.posteriors import FromPrior
 from elbox.runs import Run
 from elbox.train import Training
 
@@ -119,6 +120,11 @@ class Patient:
     def autoencoder(self) -> bool:
         """Whether there is no rate and no bound."""
         return self.model.deterministic
+
+    @property
+    def encoderless(self) -> bool:
+        """Whether codes are draws of the prior, which say nothing of an example."""
+        return isinstance(self.model.posterior, FromPrior)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,9 @@ from elbox.evaluate.scope import measuring
 from elbox.schedules import Cyclical, Schedule, value_at
 
 RISING = 0.05  # share of all that the held-out bound gained, in the last quarter of the run
-FELL = 0.2  # share of all that the training ELBO gained
+FELL = 0.5  # share of all that the training objective gained
 DEAD = 0.3  # share of the units
+SHORT, MANY = 300, 100  # steps, and epochs of few steps each
 SETTLED = 0.2  # fraction of a run in which weights of terms may still rise
 
 
@@ -74,37 +75,50 @@ def _schedules(value: Any, name: str = "") -> Iterator[tuple[str, Schedule]]:
 
 
 def stable(p: Patient) -> Iterator[Finding]:
-    """A training bound that fell by a good part of what it had gained."""
-    name = "distortion" if not any("elbo" in row for row in p.rows("train")) else "elbo"
-    rows = [row for row in p.rows("train") if not p.total or row["step"] > SETTLED * p.total]
-    values = np.array([row[name] * (-1 if name == "distortion" else 1) for row in rows if name in row], float)
+    """A training objective that fell by a good part of what it had gained, while its weights stood still."""
+    if p.run is not None and isinstance(p.run.recipe.objective, nn.Module):  # players that pull against each other
+        return
+    rows = [row for row in p.rows("train") if "objective" in row and _settled(p, row["step"])]
+    values = np.array([row["objective"] for row in rows], float)
     values = values[np.isfinite(values)]
     if len(values) < 3:
         return
     drops = np.maximum.accumulate(values) - values
-    gained = values.max() - values[0]
-    worst = int(drops.argmax())
-    if drops[worst] > max(FELL * gained, 0.02 * abs(values.max()), 1.0):
-        measured = f"the training {name} fell by {drops[worst]:.3g} nats below its best, {gained:.3g} nats above its start"
+    worst, gained = float(drops.max()), float(values.max() - values[0])
+    if worst > max(FELL * gained, 0.05 * abs(values.max()), 1.0):
+        measured = f"the training objective fell by {worst:.3g} nats, after it had gained {gained:.3g}"
         advice = f"lower lr (now {p.training.lr:g}), set clip=1, or take schedule=cosine or warmup"
-        yield Finding("stable", "training is unstable: the learning rate is too high", measured, drops[worst], advice)
+        yield Finding("stable", "training is unstable, its learning rate too high", measured, worst, advice)
+
+
+def _settled(p: Patient, step: int) -> bool:
+    """Whether the weights of the objective have their final values at that step."""
+    if not p.total or p.run is None:
+        return step > SETTLED * (p.total or p.done)
+    now = torch.tensor(min(1.0, step / p.total))
+    pairs = [(value_at(s, now), value_at(s, torch.tensor(1.0))) for _, s in _schedules(p.run.recipe.objective)]
+    return all(abs(float(a - b)) <= 0.01 * abs(float(b)) for a, b in pairs)
 
 
 def converged(p: Patient) -> Iterator[Finding]:
-    """A held-out bound that was still rising when the run ended."""
+    """A held-out bound that was still rising when the run ended, or a run too short to say."""
+    epochs = p.training.epochs or max((row["epoch"] for row in p.metrics), default=1)
+    advice = f"train longer (--epochs {3 * epochs}), or with a higher lr (now {p.training.lr:g})"
+    if p.info["status"] == "finished" and p.done < SHORT and epochs < MANY:
+        yield Finding("converged", "training was short", f"{p.done} steps in {epochs} epochs", float(p.done), advice)
+        return
     rows = [row for row in p.rows("held_out") if math.isfinite(row.get("bound", math.nan))]
     if len(rows) < 2 or p.info["status"] in ("stopped early", "failed"):
         return
     steps, bound = (np.array([row[name] for row in rows], float) for name in ("step", "bound"))
     last = steps >= 0.75 * steps[-1]
-    last[-min(len(rows), 3) :] = True  # three points at least
-    slope, level = np.polyfit(steps[last], bound[last], 1)
+    last[-min(len(rows), 3) :] = True  # three points where there are
+    slope = float(np.polyfit(steps[last], bound[last], 1)[0])
     gain = slope * 0.25 * steps[-1]
-    noise = float(np.std(bound[last] - slope * steps[last] - level))
-    if gain > max(RISING * (bound.max() - bound[0]), 3 * noise, 0.1) and bound[-1] >= bound[-2]:
-        measured = f"the held-out bound gained {gain:.2g} nats in the last quarter of {int(steps[-1])} steps"
-        epochs = p.training.epochs or max(row["epoch"] for row in rows)
-        advice = f"train longer (--epochs {3 * epochs}), or with a higher lr (now {p.training.lr:g})"
+    rises = np.diff(bound[last])
+    steady = bool((rises > 0).all()) or gain > 3 * float(np.std(rises))
+    if steady and gain > max(RISING * (bound.max() - bound[0]), 0.1):
+        measured = f"the held-out bound rose by {gain:.2g} nats in the last quarter of {int(steps[-1])} steps"
         yield Finding("converged", "training has not converged", measured, gain, advice)
 
 
@@ -115,7 +129,9 @@ def overfitting(p: Patient) -> Iterator[Finding]:
     gap = other.mean - one.mean if p.autoencoder else one.mean - other.mean
     se = math.hypot(one.se, other.se)
     if gap > max(4 * se, 0.05 * abs(other.mean), 0.02 * p.held.dims, 1.0):
-        measured = f"{name} {one.mean:.4g} on training examples, {other.mean:.4g} held out, {gap:.3g} ± {se:.1g} nats worse"
+        measured = (
+            f"{name} {one.mean:.4g} on training examples, {other.mean:.4g} held out, {gap:.3g} ± {se:.1g} nats worse"
+        )
         advice = "stop earlier (--patience 5), take fewer hidden units or latent dimensions, or more data"
         yield Finding("overfitting", "the model overfits", measured, gap, advice)
 

@@ -4,14 +4,14 @@ Between a density that can be sampled, π₀, and p(x, z) lie T − 1 more on th
 
     log f_t(z) = (1 − β_t) log π₀(z) + β_t log p(x, z),      0 = β_0 < β_1 < … < β_T = 1.
 
-A chain z_0 ~ π₀, z_t ~ K_t(·|z_{t−1}), with K_t a transition of Hamiltonian Monte Carlo that leaves f_t as it is, has the
-weight
+A chain z_0 ~ π₀, z_t ~ K_t(·|z_{t−1}), with K_t a transition of Hamiltonian Monte Carlo that leaves f_t as it is, has
+the weight
 
     log w = Σ_t (β_t − β_{t−1}) [log p(x, z_{t−1}) − log π₀(z_{t−1})],      E[w] = p(x),
 
-so that log (1/C) Σ_c w_c of C chains is in expectation a lower bound on log p(x). The same chain backwards from an exact
-draw of p(z|x) has E[1/w] = 1/p(x): −log (1/C) Σ_c 1/w_c is in expectation an upper bound. Exact draws there are where x
-itself was drawn from the model: with (z, x) ~ p(z) p(x|z), z is a draw of p(z|x).
+so that log (1/C) Σ_c w_c of C chains is in expectation a lower bound on log p(x). The same chain backwards from an
+exact draw of p(z|x) has E[1/w] = 1/p(x): −log (1/C) Σ_c 1/w_c is in expectation an upper bound. Exact draws there are
+where x itself was drawn from the model: with (z, x) ~ p(z) p(x|z), z is a draw of p(z|x).
 
 Step sizes are adapted to each example and temperature by chains of their own, which are thrown away: chains that adapt
 while they are weighted would give no bound.

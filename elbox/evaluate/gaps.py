@@ -196,9 +196,7 @@ def check_gaps(
         check_real(model, "gaps", model.given(like_model(model, x[:1]), on_device(model, c, slice(0, 1))))
 
 
-def _encoders(
-    model: Any, x: Examples, samples: int, seed: int, memory: int, c: Tensor | None
-) -> dict[str, np.ndarray]:
+def _encoders(model: Any, x: Examples, samples: int, seed: int, memory: int, c: Tensor | None) -> dict[str, np.ndarray]:
     """ELBO, importance-weighted log p(x) and k̂ of the encoder's posterior, [N] each."""
     found = np.empty((3, len(x)))
     with measuring(model, seed):

@@ -121,9 +121,7 @@ def test_condition_reaches_prior_likelihood_and_simulation() -> None:
     encoder = elbox.posteriors.DiagonalNormal(elbox.nn.MLP(5, [4], (2, 2), context=1), 2)
     model, done = elbox.VAE(elbox.priors.StandardNormal(2), likelihood, encoder), []
     x, c = torch.ones(7, 5), torch.linspace(-2, 2, 7)[:, None]
-    found = gaps(
-        model, x, samples=50, temperatures=8, steps=10, c=c, progress=lambda n, total: done.append((n, total))
-    )
+    found = gaps(model, x, samples=50, temperatures=8, steps=10, c=c, progress=lambda n, total: done.append((n, total)))
     assert done[-1] == (21, 21)
     assert len(set(found.per_example["annealed"].round(6))) == 7
 
