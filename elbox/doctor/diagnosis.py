@@ -129,7 +129,7 @@ def _patient(run: Run | str | Path, data_dir: Any, allow: tuple[type, ...], seed
         run = load_run(folder, data_dir=data_dir, allow=allow)
     patient = Patient(run.info, run.metrics, run, run.folder, seed)
     try:
-        patient.x
+        _ = patient.x
     except DataError as error:
         return patient, str(error)
     return patient, ""

@@ -69,7 +69,7 @@ def test_pinned_variance_and_few_codes() -> None:
     assert finding.value == 1
     assert "100 % of all σ are below a thousandth of the data's spread" in finding.measured
     run = few(recipes.gumbel_vae(digits().spec, hidden=(8,)), digits())
-    last = [m for m in run.model.posterior.modules() if isinstance(m, torch.nn.Linear)][-1]
+    last = [m for m in run.model.posterior.modules() if hasattr(m, "bias")][-1]
     with torch.no_grad():
         last.weight.zero_()
         last.bias.fill_(-20.0).view(-1, run.model.posterior.categories)[:, 0] = 20.0
@@ -121,15 +121,15 @@ def test_unfinished_runs_and_numbers_that_are_not_finite(tmp_path) -> None:
 
 
 def test_gaps_that_were_measured_choose_the_advice(tmp_path) -> None:
-    """A posterior that is much too narrow: the gap is large, and gaps.json says whose it is."""
+    """A posterior that is much too wide: the gap is large, and gaps.json says whose it is."""
     run = few(recipes.vae(factors().spec, latent=3, hidden=(16,)), factors(), 60, batch_size=32)
     with torch.no_grad():
-        last = [m for m in run.model.posterior.modules() if isinstance(m, torch.nn.Linear)][-1]
-        last.bias[3:] -= 6.0
+        last = [m for m in run.model.posterior.modules() if hasattr(m, "bias")][-1]
+        last.bias[3:] += 2.0
     run.save(tmp_path / "run")
     before = next(str(f) for f in elbox.doctor(tmp_path / "run").findings if f.name == "inference")
     assert f"elbox evaluate {tmp_path / 'run'} --gaps says which" in before
-    assert "k̂ > 0.7 for 100 %" in before
+    assert "k̂ > 0.7 for " in before
     found = {"family": "diagonal", "approximation": {"diagonal": {"mean": 0.1}}, "amortisation": {"mean": 9.0}}
     (tmp_path / "run" / "gaps.json").write_text(json.dumps(found))
     after = next(str(f) for f in elbox.doctor(tmp_path / "run").findings if f.name == "inference")
@@ -148,7 +148,7 @@ def test_a_model_of_parts_and_one_without_an_encoder() -> None:
     """No check breaks on parts that it does not know; what says nothing of them says nothing."""
     recipe = recipes.vae_full_covariance(digits().spec, latent=2, hidden=(8,))
     assert elbox.doctor(few(replace(recipe, objective=elbox.ELBO(beta=2.0)), digits(), 2)).skipped == {}
-    assert "used" not in names(few(recipes.gan(digits().spec, channels=(4, 8)), digits(), 1))
+    assert "used" not in names(few(recipes.gan(digits().spec, latent=4, hidden=(8,), discriminator=(8,)), digits(), 1))
 
 
 def test_command_line(tmp_path, capsys) -> None:
@@ -168,7 +168,7 @@ def test_command_line(tmp_path, capsys) -> None:
         main(["doctor", str(tmp_path / "nowhere")])
     assert stop.value.code == 2
     assert "expected the folder of a run" in capsys.readouterr().err
-    with pytest.raises(RunError, match="holds no run.json"):
+    with pytest.raises(RunError, match=r"holds no run\.json"):
         elbox.doctor(tmp_path)
 
 
