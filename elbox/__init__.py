@@ -22,8 +22,9 @@ from elbox.runs import Interrupted, Run, fit, load_run, resume
 from elbox.spec import DataSpec
 from elbox.terms import Group, Terms
 from elbox.train import Training
+from elbox.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "ELBO",

@@ -47,6 +47,7 @@ from elbox.train.loop import check
 from elbox.train.precision import no_denormals
 from elbox.train.processes import join
 from elbox.train.step import Step
+from elbox.version import VERSION
 
 FITTED = 20_000  # training examples to whose codes a `FittedMixture` prior is fitted
 
@@ -415,9 +416,7 @@ def _recipe(info: dict[str, Any], allow: tuple[type, ...]) -> Recipe:
 
 
 def _info(recipe: Recipe, data: Data, training: Training) -> dict[str, Any]:
-    import elbox
-
-    versions = {"elbox": elbox.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    versions = {"elbox": VERSION, "torch": torch.__version__, "python": platform.python_version()}
     likelihood = type(recipe.model.likelihood).__name__
     return {
         "format": 1,

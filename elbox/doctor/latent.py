@@ -84,7 +84,8 @@ def _altogether(p: Patient) -> tuple[float, str]:
 
 def _by_unit(p: Patient) -> tuple[float, str]:
     """What the bound gains if those latent dimensions that cost more than they save are replaced by the prior."""
-    drawn, total, units = p.seen.prior(), 0.0, []
+    units: list[int] = []
+    drawn, total = p.seen.prior(), 0.0
     for d, rate in enumerate(p.held.rate_per_dimension):
         if rate > 2 * NOTHING:
             z = p.seen.z.clone()
