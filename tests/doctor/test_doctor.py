@@ -122,10 +122,10 @@ def test_unfinished_runs_and_numbers_that_are_not_finite(tmp_path) -> None:
 
 def test_gaps_that_were_measured_choose_the_advice(tmp_path) -> None:
     """A posterior that is much too wide: the gap is large, and gaps.json says whose it is."""
-    run = few(recipes.vae(factors().spec, latent=3, hidden=(16,)), factors(), 60, batch_size=32)
+    run = few(recipes.vae(digits().spec, latent=4, hidden=(32,)), digits())
     with torch.no_grad():
         last = [m for m in run.model.posterior.modules() if hasattr(m, "bias")][-1]
-        last.bias[3:] += 2.0
+        last.bias[4:] += 2.0
     run.save(tmp_path / "run")
     before = next(str(f) for f in elbox.doctor(tmp_path / "run").findings if f.name == "inference")
     assert f"elbox evaluate {tmp_path / 'run'} --gaps says which" in before
@@ -190,3 +190,12 @@ def test_gaps_on_the_command_line(tmp_path, capsys) -> None:
         main(["evaluate", str(tmp_path / "ae"), "--gaps"])
     assert stop.value.code == 2
     assert "got gaps on an autoencoder" in capsys.readouterr().err
+
+
+def test_data_that_are_gone_leave_the_record(tmp_path) -> None:
+    run = few(recipes.vae(factors().spec, latent=2, hidden=(8,)), factors(), 2)
+    run.save(tmp_path / "run")  # of an array in memory
+    found = elbox.doctor(tmp_path / "run")
+    assert set(found.checked) == {check.__name__ for check in diagnosis.RECORD}
+    assert set(found.skipped) == {check.__name__ for check in diagnosis.CHECKS}
+    assert found.lines()[-1].startswith("not checked (kind, floor, ")
