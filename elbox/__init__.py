@@ -2,6 +2,7 @@
 
 from elbox import baselines, estimators, kernels, likelihoods, nn, objectives, posteriors, priors, recipes, schedules
 from elbox.data import Data, as_examples, from_array, load
+from elbox.doctor import Diagnosis, Finding, doctor
 from elbox.errors import (
     DataError,
     ElboxError,
@@ -22,17 +23,20 @@ from elbox.second_stage import FittedPrior, fit_prior
 from elbox.spec import DataSpec
 from elbox.terms import Group, Terms
 from elbox.train import Training
+from elbox.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "AnalyticKL",
     "Data",
     "DataError",
     "DataSpec",
+    "Diagnosis",
     "ELBO",
     "ElboxError",
     "Evaluation",
+    "Finding",
     "FittedPrior",
     "Group",
     "IWAE",
@@ -54,6 +58,7 @@ __all__ = [
     "as_examples",
     "assignments",
     "baselines",
+    "doctor",
     "encode",
     "estimators",
     "evaluate",

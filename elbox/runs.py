@@ -6,6 +6,7 @@ metrics.jsonl       one row an epoch (train) and one a held-out evaluation (held
 split.npz           row numbers of the splits
 checkpoints/        everything that an exact resume needs
 evaluation.json     the numbers of the last `evaluate`
+gaps.json           the numbers of the last `gaps`, if any
 report.html         the report
 second_stage/       metrics and checkpoints of a prior that was trained after the model
 """
@@ -29,9 +30,10 @@ from torch import nn
 
 from elbox import data as data_package
 from elbox.data import Data
-from elbox.errors import ElboxError, IncompatibleError, RunError
-from elbox.evaluate import Evaluation, MeanSE, clustered, held_out
+from elbox.errors import ElboxError, IncompatibleError, NonFiniteError, RunError
+from elbox.evaluate import Evaluation, Gaps, MeanSE, clustered, held_out
 from elbox.evaluate import evaluate as evaluate_model
+from elbox.evaluate import gaps as measure_gaps
 from elbox.evaluate.bounds import bounds
 from elbox.evaluate.chunks import MEMORY
 from elbox.evaluate.code_use import code_use
@@ -49,6 +51,7 @@ from elbox.train.loop import check
 from elbox.train.precision import no_denormals
 from elbox.train.processes import join
 from elbox.train.step import Step
+from elbox.version import VERSION
 
 SECOND = "second_stage"  # folder
 SAMPLES, FEW = 1000, 10  # of an evaluation; and where the density of the prior takes long
@@ -190,6 +193,31 @@ class Run:
         if out is not None:
             new.folder = new.save(out)
         return new
+
+    def gaps(
+        self, split: str = "test", examples: int = 100, samples: int = 1000, seed: int = 0, **options: Any
+    ) -> Gaps:
+        """What lies between the ELBO and log p(x), on the first examples of a split; kept in the folder as gaps.json.
+
+        Arguments:
+            split: `"train"`, `"valid"` or `"test"`.
+            examples: Number of examples.
+            samples: S of the encoder's posterior, and of each ELBO.
+            seed: Seed of everything random.
+            options: Handed on to `elbox.evaluate.gaps`.
+
+        Example:
+            >>> import elbox
+            >>> data = elbox.load("digits")
+            >>> run = elbox.fit(elbox.recipes.vae(data.spec, latent=2), data, elbox.Training(epochs=1))
+            >>> run.gaps(examples=2, samples=25, temperatures=2, steps=2).n
+            2
+        """
+        found = measure_gaps(self.model, self.data.stored(split, examples), samples=samples, seed=seed, **options)
+        if self.folder:
+            record = {"split": split, "protocol": self.protocol, **found.to_json()}
+            checkpoint.write_json(self.folder / "gaps.json", record)
+        return found
 
     def save(self, folder: str | Path) -> Path:
         """Write run.json, the weights and the metrics to a new folder, from which `load_run` makes the same run.
@@ -335,15 +363,22 @@ def _train(
     def evaluate_held_out() -> dict[str, float]:
         return mean_over(world.gather((len(own), held_out(recipe.model, own, bound))))
 
-    result = train(
-        step,
-        data.train.x,
-        training,
-        held_out=evaluate_held_out if len(valid) else None,
-        folder=folder,
-        observer=observer,
-        resume=resuming,
-    )
+    info.pop("error", None)  # of a failure before this session
+    try:
+        result = train(
+            step,
+            data.train.x,
+            training,
+            held_out=evaluate_held_out if len(valid) else None,
+            folder=folder,
+            observer=observer,
+            resume=resuming,
+        )
+    except NonFiniteError as error:  # the record says so, for `doctor` and whoever looks at it later
+        info |= {"status": "failed", "error": str(error)}
+        if folder is not None and world.first:
+            checkpoint.write_json(folder / "run.json", info)
+        raise
     info |= _outcome(result)
     recipe.model.eval()
     interrupted = result.interrupted
@@ -480,9 +515,7 @@ def _recipe(info: dict[str, Any], allow: tuple[type, ...]) -> Recipe:
 
 
 def _info(recipe: Recipe, data: Data, training: Training) -> dict[str, Any]:
-    import elbox
-
-    versions = {"elbox": elbox.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    versions = {"elbox": VERSION, "torch": torch.__version__, "python": platform.python_version()}
     likelihood = type(recipe.model.likelihood).__name__
     return {
         "format": 1,

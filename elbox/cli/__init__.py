@@ -14,6 +14,7 @@ import typer
 
 from elbox.cli.about import data, recipes, show
 from elbox.cli.codes import decode, encode, score
+from elbox.cli.doctor import doctor
 from elbox.cli.evaluate import evaluate, report
 from elbox.cli.fit import fit, resume
 from elbox.cli.pictures import interpolate, reconstruct, sample
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "resume": resume,
     "fit-prior": fit_prior,
     "evaluate": evaluate,
+    "doctor": doctor,
     "sample": sample,
     "reconstruct": reconstruct,
     "encode": encode,

@@ -8,7 +8,16 @@ what is alive at any one time.
 
 from __future__ import annotations
 
-__all__ = ["MEMORY", "Plan", "bytes_written", "plan", "rows_within", "sums_in_chunks", "terms_in_chunks"]
+__all__ = [
+    "MEMORY",
+    "Plan",
+    "bytes_written",
+    "check_examples",
+    "plan",
+    "rows_within",
+    "sums_in_chunks",
+    "terms_in_chunks",
+]
 
 import math
 from collections.abc import Callable, Iterator
@@ -64,7 +73,7 @@ def plan(model: Any, x: Examples, samples: int, memory: int, *, c: Tensor | None
         ShapeError: if x is not [N, *event], or c has another N.
         DataError: if x has no rows.
     """
-    _check(x, samples, memory, c)
+    check_examples(x, samples, memory, c)
     first, first_c = like_model(model, x[:1]), on_device(model, c, slice(0, 1))
     one = bytes_written(lambda: model.terms(first, 1, c=first_c, draw=Remembered()))
     two = bytes_written(lambda: model.terms(first, 2, c=first_c, draw=Remembered()))
@@ -176,7 +185,8 @@ def _even(total: int, most: int) -> int:
     return math.ceil(total / math.ceil(total / most))
 
 
-def _check(x: Examples, samples: int, memory: int, c: Tensor | None) -> None:
+def check_examples(x: Examples, samples: int, memory: int, c: Tensor | None) -> None:
+    """Refuse what is not [N, *event] with N ≥ 1, a condition of another N, and no samples or no memory."""
     check_whole("samples", samples)
     check_whole("memory", memory)
     if len(x.shape) < 2 or (c is not None and len(c) != len(x)):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from elbox.errors import RunError
 from elbox.evaluate import Evaluation
+from elbox.report.diagnosis import diagnosis
 from elbox.report.markup import Html, fragment, tag
 from elbox.report.results import headline, results
 from elbox.report.style import CSS
@@ -58,7 +59,13 @@ def page(run: Run, evaluation: Evaluation) -> str:
         tag("style", Html(CSS)),
     )
     body = tag(
-        "main", _header(subject, name), what_was_trained(subject), results(subject), *_pictures(subject), _footer(run)
+        "main",
+        _header(subject, name),
+        what_was_trained(subject),
+        results(subject),
+        diagnosis(subject),
+        *_pictures(subject),
+        _footer(run),
     )
     return Html("<!DOCTYPE html>\n") + tag("html", head, tag("body", body), lang="en")
 
