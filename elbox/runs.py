@@ -195,14 +195,14 @@ class Run:
         return new
 
     def gaps(
-        self, split: str = "test", examples: int = 100, samples: int = 1000, seed: int = 0, **options: Any
+        self, split: str = "test", examples: int = 100, samples: int | None = None, seed: int = 0, **options: Any
     ) -> Gaps:
         """What lies between the ELBO and log p(x), on the first examples of a split; kept in the folder as gaps.json.
 
         Arguments:
             split: `"train"`, `"valid"` or `"test"`.
             examples: Number of examples.
-            samples: S of the encoder's posterior, and of each ELBO.
+            samples: S of the encoder's posterior, and of each ELBO; None as in `evaluate`.
             seed: Seed of everything random.
             options: Handed on to `elbox.evaluate.gaps`.
 
@@ -213,6 +213,7 @@ class Run:
             >>> run.gaps(examples=2, samples=25, temperatures=2, steps=2).n
             2
         """
+        samples = self.samples if samples is None else samples
         found = measure_gaps(self.model, self.data.stored(split, examples), samples=samples, seed=seed, **options)
         if self.folder:
             record = {"split": split, "protocol": self.protocol, **found.to_json()}

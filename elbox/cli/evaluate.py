@@ -52,7 +52,7 @@ def evaluate(
         return None
     loaded, silent = opened(run, data_dir, device, world), quiet or as_json or not world.first
     if gaps and world.first:
-        check_gaps(loaded.model, loaded.data.stored(split, 1), samples=samples)  # before any work is done
+        check_gaps(loaded.model, loaded.data.stored(split, 1), samples=samples or loaded.samples)  # before any work
     result = loaded.evaluate(split, samples, seed, precision=precision, progress=counter(silent))
     if not world.first:
         return None
