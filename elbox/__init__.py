@@ -1,6 +1,19 @@
 """elbox: variational autoencoders, measured in nats."""
 
-from elbox import baselines, estimators, kernels, likelihoods, nn, objectives, posteriors, priors, recipes, schedules
+from elbox import (
+    baselines,
+    estimators,
+    flows,
+    kernels,
+    likelihoods,
+    models,
+    nn,
+    objectives,
+    posteriors,
+    priors,
+    recipes,
+    schedules,
+)
 from elbox.data import Data, as_examples, from_array, load
 from elbox.doctor import Diagnosis, Finding, doctor
 from elbox.errors import (
@@ -64,12 +77,14 @@ __all__ = [
     "evaluate",
     "fit",
     "fit_prior",
+    "flows",
     "from_array",
     "kernels",
     "likelihoods",
     "load",
     "load_run",
     "log_likelihood",
+    "models",
     "nn",
     "objectives",
     "part",

@@ -3,7 +3,6 @@
 from elbox.evaluate.annealed import Annealed, Bracket, annealed, bracket
 from elbox.evaluate.bounds import evaluate, held_out, log_likelihood
 from elbox.evaluate.clusters import assignments, clustered
-from elbox.evaluate.ex_post import fit_prior, refit
 from elbox.evaluate.gaps import Gaps, gaps
 from elbox.evaluate.latent import decode, encode, interpolate, manifold, most_active, traverse
 from elbox.evaluate.marginal import Marginal, marginal_likelihood
@@ -24,7 +23,6 @@ __all__ = [
     "decode",
     "encode",
     "evaluate",
-    "fit_prior",
     "gaps",
     "held_out",
     "interpolate",
@@ -33,6 +31,5 @@ __all__ = [
     "marginal_likelihood",
     "most_active",
     "pareto_smoothed",
-    "refit",
     "traverse",
 ]
