@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 import elbox
 from elbox.nn import CausalTransformer, PixelCNN
@@ -25,34 +25,6 @@ NETWORKS: dict[str, Callable[..., torch.nn.Module]] = {
     "PixelCNN": lambda size, map, width: PixelCNN(map, size, hidden=width),
     "transformer": lambda size, map, width: CausalTransformer(map[0] * map[1], size, width=width),
 }
-
-
-def second_stage(model: elbox.VAE, prior: CodePrior, data: elbox.Data, options: argparse.Namespace) -> elbox.VAE:
-    """The model with the prior fitted to its codes: Adam on −log p(z), the best pass by the validation codes."""
-    z, held = (elbox.encode(model, data.examples(split, options.rows)) for split in ("train", "valid"))
-    steps = options.prior_epochs * len(z) // options.batch
-    optimizer = torch.optim.AdamW(prior.net.parameters(), options.prior_lr, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-    best, kept = float("inf"), prior.net.state_dict()
-    torch.manual_seed(options.seed)
-    for epoch in range(options.prior_epochs):
-        prior.train()
-        for rows in torch.randperm(len(z)).split(options.batch)[: len(z) // options.batch]:
-            optimizer.zero_grad()
-            (-prior().log_prob(z[rows]).mean()).backward()
-            optimizer.step()
-            schedule.step()
-        rate = mean_rate(prior.eval(), held)
-        print(f"pass {epoch + 1}: rate {rate:.1f} nats on validation codes", flush=True)
-        if rate < best:
-            best, kept = rate, {name: t.clone() for name, t in prior.net.state_dict().items()}
-    prior.net.load_state_dict(kept)
-    return elbox.VAE(prior, model.likelihood, model.posterior).eval()
-
-
-@torch.no_grad()
-def mean_rate(prior: CodePrior, z: Tensor) -> float:
-    return float(torch.cat([-prior().log_prob(part) for part in z.split(500)]).mean())
 
 
 def row(name: str, prior: str, found: elbox.Evaluation, minutes: float) -> list[str]:
@@ -86,8 +58,8 @@ def measured(name: str, data: elbox.Data, options: argparse.Namespace) -> list[l
         start = time.perf_counter()
         torch.manual_seed(options.seed)
         prior = CodePrior(codebook, map[0] * map[1], NETWORKS[network](codebook.size, map, options.width))
-        model = second_stage(run.model, prior, data, options)
-        rows.append(row(name, network, elbox.evaluate(model, test), (time.perf_counter() - start) / 60))
+        fitted = elbox.fit_prior(run.model, data, prior, replace(training, epochs=options.prior_epochs))
+        rows.append(row(name, network, elbox.evaluate(fitted.model, test), (time.perf_counter() - start) / 60))
         print(rows[-1], flush=True)
     return rows
 
@@ -102,7 +74,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--channels", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--width", type=int, default=64, help="feature maps of the second stage")
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--prior-lr", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--test", type=int, default=10_000, help="number of test images")
     parser.add_argument("--seed", type=int, default=0)
@@ -111,9 +82,9 @@ def main(arguments: list[str]) -> None:
     options.rows = None
     data = elbox.load("fashion_mnist")
     if options.quick:
-        options.rows, options.test, options.epochs, options.prior_epochs = 2000, 500, 1, 1
+        options.test, options.epochs, options.prior_epochs = 500, 1, 1
         options.channels, options.width = [8, 8], 8
-        data = elbox.from_array(data.examples("train", 4000).numpy().astype("uint8"))
+        data = elbox.from_array(data.examples("train", 2500).numpy().astype("uint8"))
     start = time.perf_counter()
     rows = [line for name in options.models for line in measured(name, data, options)]
     head = ["recipe", "prior", "distortion", "rate", "bits/dim", "codes used", "perplexity", "min"]

@@ -16,12 +16,18 @@ from elbox.cli.fit import DataDir, Json, Quiet, finish, fresh
 from elbox.cli.settings import split
 from elbox.errors import RunError, SettingError
 from elbox.evaluate.scope import like_model
-from elbox.recipes.second_stages import diffusion_prior, mixture_prior, vae_prior
+from elbox.recipes.second_stages import code_prior, diffusion_prior, flow_prior, mixture_prior, vae_prior
 from elbox.runs import Run, load_run
 from elbox.train import Training, progress
 from elbox.train.processes import World
 
-PRIORS: dict[str, Callable[..., Any]] = {"mixture": mixture_prior, "diffusion": diffusion_prior, "vae": vae_prior}
+PRIORS: dict[str, Callable[..., Any]] = {
+    "mixture": mixture_prior,
+    "flow": flow_prior,
+    "diffusion": diffusion_prior,
+    "vae": vae_prior,
+    "codes": code_prior,
+}
 
 
 def fit_prior(
@@ -58,7 +64,7 @@ def fit_prior(
     loaded = load_run(run, data_dir=data_dir)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        made = PRIORS[prior](_latent(loaded), **of_prior)
+        made = PRIORS[prior](loaded.model if prior == "codes" else _latent(loaded), **of_prior)
     target = out or fresh(run.with_name(f"{run.name}-{prior}"))
     fitted = loaded.fit_prior(made, training, out=target, observer=progress(quiet=silent))
     finish(fitted, time.perf_counter() - start, World(), quiet=quiet, as_json=as_json)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-__all__ = ["diffusion_prior", "latent_diffusion", "mixture_prior", "two_stage_vae", "vae_prior"]
+__all__ = [
+    "code_prior",
+    "diffusion_prior",
+    "flow_prior",
+    "latent_diffusion",
+    "mixture_prior",
+    "two_stage_vae",
+    "vae_prior",
+]
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import nn
 
+from elbox.errors import IncompatibleError
 from elbox.likelihoods.base import Likelihood
 from elbox.model import VAE
+from elbox.nn import CausalTransformer, PixelCNN
 from elbox.objectives import ELBO
-from elbox.priors import Diffusion, FittedMixture, SecondStage, Staged, Standardized
+from elbox.priors import CodePrior, Diffusion, FittedMixture, Flow, SecondStage, Staged, Standardized
 from elbox.recipes.base import Recipe, recipe
 from elbox.recipes.gaussian import vae
 from elbox.spec import DataSpec
@@ -93,6 +103,40 @@ def mixture_prior(latent: int, components: int = 10) -> nn.Module:
         torch.Size([2])
     """
     return FittedMixture(latent, components)
+
+
+def flow_prior(latent: int, steps: int = 4, hidden: Sequence[int] = (128, 128)) -> nn.Module:
+    """A masked autoregressive flow of standardised codes.
+
+    Example:
+        >>> flow_prior(2)().event_shape
+        torch.Size([2])
+    """
+    return Standardized(Flow(latent, steps=steps, hidden=hidden), latent)
+
+
+def code_prior(model: VAE, width: int = 64) -> nn.Module:
+    """An autoregressive network over a model's quantised codes: a PixelCNN where these are a map, else a transformer.
+
+    Raises:
+        IncompatibleError: if the model has no such codes.
+
+    Example:
+        >>> import elbox
+        >>> model = elbox.recipes.vq_vae(elbox.DataSpec((1, 28, 28), "binary"), latent=8, codes=16).model
+        >>> type(code_prior(model, width=8).net).__name__
+        'PixelCNN'
+    """
+    if not isinstance(model.prior, CodePrior):
+        raise IncompatibleError(
+            f"got a {type(model.posterior).__name__} posterior, which has no quantised codes; use a FittedMixture "
+            "prior, or a model such as vq_vae"
+        )
+    codebook, positions = model.prior.codebook, model.prior.positions
+    size, depth, map = codebook.size, codebook.depth, getattr(model.posterior.net, "map", None)
+    if map is None:
+        return CodePrior(codebook, positions, CausalTransformer(positions, size, depth, width))
+    return CodePrior(codebook, positions, PixelCNN(map, size, depth, width))
 
 
 def diffusion_prior(latent: int, hidden: Sequence[int] = (256, 256, 256)) -> nn.Module:

@@ -17,7 +17,7 @@ def run(tmp_path_factory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("prior", ["mixture", "diffusion", "vae"])
+@pytest.mark.parametrize("prior", ["mixture", "flow", "diffusion", "vae"])
 def test_a_run_gets_another_prior(run, prior, capsys):
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     size = ["--set", "components=3"] if prior == "mixture" else ["--set", "hidden=8", "--epochs", "2"]
@@ -33,10 +33,21 @@ def test_a_run_gets_another_prior(run, prior, capsys):
     assert elbox("sample", new.folder, "--out", run.parent / f"{prior}.npy") == 0
 
 
+def test_quantised_codes_get_an_autoregressive_prior(tmp_path, capsys):
+    out = tmp_path / "vq"
+    small = ["--set", "latent=4", "--set", "codes=8", "--set", "hidden=4,4", "--epochs", "2"]
+    assert elbox("fit", "digits", "--recipe", "vq_vae", *small, "--out", out, "--quiet") == 0
+    assert elbox("fit-prior", out, "--prior", "codes", "--set", "width=8", "--epochs", "20") == 0
+    record = load_run(tmp_path / "vq-codes").info["second_stage"]
+    assert record["after"]["rate"] < record["before"]["rate"]
+    assert elbox("sample", tmp_path / "vq-codes", "--out", tmp_path / "new.npy") == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "fragments"),
     [
         (["--prior", "magic"], ["magic", "mixture", "diffusion"]),
+        (["--prior", "codes"], ["no quantised codes", "vq_vae"]),
         (["--set", "components=many"], ["components=many", "whole number"]),
         (["--set", "hidden=8"], ["hidden=8", "components=10"]),
         (["--set", "kind=real"], ["kind", "leave it out"]),
