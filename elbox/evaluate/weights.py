@@ -71,7 +71,8 @@ class Sums:
     """Means over samples of all that an evaluation reports, for one batch of examples.
 
     `mean("distortion")` and `mean("rate")` are [B]; `mean("rate_per_dimension")` and `mean("z")` are [B, D], the latent
-    groups side by side. What the model cannot give is missing from `totals`.
+    groups side by side but for auxiliary ones, which are not the model's (with them, there is no rate per dimension).
+    What the model cannot give is missing from `totals`.
     """
 
     def __init__(self) -> None:
@@ -113,11 +114,11 @@ def partial_sums(terms: Terms) -> dict[str, Tensor]:
         exact = all(group.kl is not None for group in groups)
         values["closed_form"] = torch.full_like(values["distortion"], float(samples * exact))
         values["rate"] = samples * torch.stack([wide(group.rate) for group in groups]).sum(0)
-        per_dimension = [_rate_per_dimension(group) for group in groups]
+        per_dimension = [None if group.below else _rate_per_dimension(group) for group in groups]
         if all(rate is not None for rate in per_dimension):
             values["rate_per_dimension"] = samples * torch.cat([r for r in per_dimension if r is not None], -1)
         values |= log_sums(terms)
-    return values | _latent(groups, samples)
+    return values | _latent([group for group in groups if not group.below], samples)
 
 
 def log_sums(terms: Terms) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 import elbox
-from elbox import ELBO, IWAE, VAE, AnalyticKL, IncompatibleError, Path, Score, draws
+from elbox import ELBO, IWAE, VAE, AnalyticKL, IncompatibleError, Path, Score, draws, report
 from elbox.distributions import diagonal_normal
 from elbox.estimators import MonteCarloEM, WakeSleep
 from elbox.evaluate import encode
@@ -140,10 +140,13 @@ def test_verbs_of_a_trained_run(tmp_path: pathlib.Path) -> None:
     result = elbox.evaluate(run.model, x.examples("test"), samples=20)
     assert result.log_likelihood.mean > result.elbo.mean
     assert not result.closed_form
+    assert len(result.variance_of_means) == 3, "codes are z, without a"
+    assert result.rate_per_dimension == ()
     again = elbox.load_run(tmp_path / "run").model
     codes = [encode(m, x.examples("test")) for m in (run.model, again)]
     assert codes[0].shape == (len(x.examples("test")), 3)
     torch.testing.assert_close(*codes)
+    assert report.write(run, result).exists()
     fitted = elbox.fit_prior(run.model, x.examples("train"), components=2)
     assert fitted.sample(3).shape == (3, *x.spec.event_shape)
 
