@@ -65,10 +65,17 @@ OTHER: dict[str, Any] = {
     "examples": 77,
     "components": 4,
     "probes": 2,
+    "spheres": 2,
+    "curvature": 0.25,
+    "learned": True,
     "seed": 7,
 }
 
-OTHER_OF = {("beta_tcvae", "beta"): 3.0, ("info_vae", "scale"): 50.0}  # where the value above is not allowed
+OTHER_OF = {
+    ("beta_tcvae", "beta"): 3.0,
+    ("info_vae", "scale"): 50.0,
+    ("poincare_vae", "latent"): 3,
+}  # where the value above is not allowed
 OF_MEANS = ("gan", "vae_gan", "ms_ssim_vae", "contractive_ae")  # whose means are judged: the likelihood is a plain one
 
 
