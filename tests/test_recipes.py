@@ -81,6 +81,9 @@ OTHER: dict[str, Any] = {
     "depth": 3,
     "levels": (5, 6),
     "positions": 3,
+    "spheres": 2,
+    "curvature": 0.25,
+    "learned": True,
     "seed": 7,
 }
 TABLE = DataSpec((5,), "binary", examples=50)
@@ -92,6 +95,7 @@ OTHER_OF = {
     ("beta_tcvae", "beta"): 3.0,
     ("info_vae", "scale"): 50.0,
     ("hamiltonian_vae", "temperature"): 3.0,
+    ("poincare_vae", "latent"): 3,
 }  # where the value above is not allowed
 OF_MEANS = ("gan", "vae_gan", "ms_ssim_vae", "contractive_ae")  # whose means are judged: the likelihood is a plain one
 

@@ -99,7 +99,7 @@ def doctor(run: Run | str | Path, *, data_dir: Any = None, allow: tuple[type, ..
         >>> import elbox
         >>> data = elbox.load("digits")
         >>> run = elbox.fit(elbox.recipes.vae(data.spec, latent=2), data, elbox.Training(epochs=2))
-        >>> [finding.name for finding in elbox.doctor(run).findings]
+        >>> [finding.name for finding in doctor(run).findings]
         ['converged']
     """
     patient, without = _patient(run, data_dir, allow, seed)

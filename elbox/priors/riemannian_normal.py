@@ -35,7 +35,7 @@ class RiemannianNormal(LazyDistribution):
     Example:
         >>> from elbox.nn import PoincareBall
         >>> RiemannianNormal(2, PoincareBall())().log_prob(torch.zeros(2))
-        tensor(-0.8)
+        tensor(-0.7957)
     """
 
     origin: Tensor

@@ -23,7 +23,7 @@ from elbox.spec import DataSpec
 @recipe
 def vmf_vae(
     data: DataSpec,
-    latent: int = 11,
+    latent: int = 6,
     spheres: int = 1,
     hidden: Sequence[int] = (256, 128),
     activation: type[nn.Module] = nn.ReLU,
@@ -37,7 +37,7 @@ def vmf_vae(
 
     Arguments:
         data: Shape and kind of the data.
-        latent: Numbers of z; a sphere S^k takes k + 1 of them.
+        latent: Numbers of z, 6 for S^5; a sphere S^k takes k + 1 of them.
         spheres: Number of spheres; divides `latent`.
         hidden: Widths of the encoder's hidden layers; the decoder mirrors them.
         activation: Non-linearity.
@@ -55,7 +55,7 @@ def vmf_vae(
 @recipe
 def power_spherical_vae(
     data: DataSpec,
-    latent: int = 11,
+    latent: int = 6,
     spheres: int = 1,
     hidden: Sequence[int] = (256, 128),
     activation: type[nn.Module] = nn.ReLU,

@@ -12,18 +12,18 @@ import torch
 import elbox
 from elbox import NonFiniteError, RunError, Training, recipes
 from elbox.cli import main
-from elbox.doctor import diagnosis
+from elbox.doctor import diagnosis, doctor
 from tests.doctor.toys import QUICK, bad, digits, factors, healthy, trained
 
 
 def names(run: elbox.Run) -> list[str]:
-    return [finding.name for finding in elbox.doctor(run).findings]
+    return [finding.name for finding in doctor(run).findings]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["factors", "vae", "relu", "levels", "ae", "iwae"])
 def test_a_healthy_run_is_said_to_be_healthy(which: str) -> None:
-    found = elbox.doctor(healthy(which))
+    found = doctor(healthy(which))
     assert found.findings == ()
     assert found.healthy
     (line,) = found.lines()
@@ -48,7 +48,7 @@ def test_a_healthy_run_is_said_to_be_healthy(which: str) -> None:
     ],
 )
 def test_what_is_wrong_is_found(what: str, expected: set[str], says: str) -> None:
-    found = elbox.doctor(bad(what))
+    found = doctor(bad(what))
     assert expected <= {finding.name for finding in found.findings}
     assert any(says in line for line in found.lines()), found.lines()
     for finding in found.findings:
@@ -65,7 +65,7 @@ def test_pinned_variance_and_few_codes() -> None:
     run = few(recipes.vae(factors().spec, latent=3, hidden=(8,)), factors())
     with torch.no_grad():
         run.model.likelihood.log_sigma.fill_(-60.0)
-    (finding,) = [f for f in elbox.doctor(run).findings if f.name == "floor"]
+    (finding,) = [f for f in doctor(run).findings if f.name == "floor"]
     assert finding.value == 1
     assert "100 % of all σ are below a thousandth of the data's spread" in finding.measured
     run = few(recipes.gumbel_vae(digits().spec, hidden=(8,)), digits())
@@ -73,7 +73,7 @@ def test_pinned_variance_and_few_codes() -> None:
     with torch.no_grad():
         last.weight.zero_()
         last.bias.fill_(-20.0).view(-1, run.model.posterior.categories)[:, 0] = 20.0
-    (finding,) = [f for f in elbox.doctor(run).findings if f.name == "codebook"]
+    (finding,) = [f for f in doctor(run).findings if f.name == "codebook"]
     assert finding.value == pytest.approx(1, abs=1e-3)
     assert "perplexity 1 of 10, 90 % of the codes hardly ever used" in finding.measured
 
@@ -84,7 +84,7 @@ def test_a_schedule_that_did_not_finish() -> None:
     for row in run.metrics:
         if row["split"] == "held_out":
             row["best"] = row["step"] <= 0.3 * run.info["steps"]
-    (finding,) = [f for f in elbox.doctor(run).findings if f.name == "schedule"]
+    (finding,) = [f for f in doctor(run).findings if f.name == "schedule"]
     assert "beta was 0.3" in finding.measured
     assert "schedule" not in names(healthy_enough())
 
@@ -100,7 +100,7 @@ def test_a_run_that_failed_is_read_from_its_record(tmp_path) -> None:
     with pytest.raises(NonFiniteError):
         elbox.fit(recipe, data, Training(epochs=40, lr=1e30, schedule="constant", **QUICK), out=out)
     assert json.loads((out / "run.json").read_text())["status"] == "failed"
-    found = elbox.doctor(out)
+    found = doctor(out)
     assert found.findings[0].name == "finite"
     assert "lower lr (now 1e+30), or set clip=1" in str(found.findings[0])
     assert set(found.skipped.values()) == {"the run has no trained weights"}
@@ -115,7 +115,7 @@ def test_unfinished_runs_and_numbers_that_are_not_finite(tmp_path) -> None:
     rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[:10]
     rows[5] = rows[5].replace('"distortion": ', '"distortion": NaN, "was": ')
     (tmp_path / "run" / "metrics.jsonl").write_text("\n".join(rows) + "\n")
-    found = {f.name: str(f) for f in elbox.doctor(tmp_path / "run").findings}
+    found = {f.name: str(f) for f in doctor(tmp_path / "run").findings}
     assert "training is not finished: 99 of 330 steps (30 %) done; go on with: elbox resume" in found["finished"]
     assert "1 values in metrics.jsonl are NaN or infinite, the first distortion at step" in found["finite"]
 
@@ -127,19 +127,19 @@ def test_gaps_that_were_measured_choose_the_advice(tmp_path) -> None:
         last = [m for m in run.model.posterior.modules() if hasattr(m, "bias")][-1]
         last.bias[4:] += 2.0
     run.save(tmp_path / "run")
-    before = next(str(f) for f in elbox.doctor(tmp_path / "run").findings if f.name == "inference")
+    before = next(str(f) for f in doctor(tmp_path / "run").findings if f.name == "inference")
     assert f"elbox evaluate {tmp_path / 'run'} --gaps says which" in before
     assert "k̂ > 0.7 for " in before
     found = {"family": "diagonal", "approximation": {"diagonal": {"mean": 0.1}}, "amortisation": {"mean": 9.0}}
     (tmp_path / "run" / "gaps.json").write_text(json.dumps(found))
-    after = next(str(f) for f in elbox.doctor(tmp_path / "run").findings if f.name == "inference")
+    after = next(str(f) for f in doctor(tmp_path / "run").findings if f.name == "inference")
     assert "take a larger encoder, or train it longer (approximation gap 0.1, amortisation gap 9 nats)" in after
 
 
 def test_nothing_is_changed_and_the_same_is_found_again() -> None:
     run = healthy_enough()
     state, weights = torch.get_rng_state(), {k: v.clone() for k, v in run.model.state_dict().items()}
-    assert elbox.doctor(run) == elbox.doctor(run)
+    assert doctor(run) == doctor(run)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(v, weights[k]) for k, v in run.model.state_dict().items())
 
@@ -147,7 +147,7 @@ def test_nothing_is_changed_and_the_same_is_found_again() -> None:
 def test_a_model_of_parts_and_one_without_an_encoder() -> None:
     """No check breaks on parts that it does not know; what says nothing of them says nothing."""
     recipe = recipes.vae_full_covariance(digits().spec, latent=2, hidden=(8,))
-    assert elbox.doctor(few(replace(recipe, objective=elbox.ELBO(beta=2.0)), digits(), 2)).skipped == {}
+    assert doctor(few(replace(recipe, objective=elbox.ELBO(beta=2.0)), digits(), 2)).skipped == {}
     assert "used" not in names(few(recipes.gan(digits().spec, latent=4, hidden=(8,), discriminator=(8,)), digits(), 1))
 
 
@@ -169,7 +169,7 @@ def test_command_line(tmp_path, capsys) -> None:
     assert stop.value.code == 2
     assert "expected the folder of a run" in capsys.readouterr().err
     with pytest.raises(RunError, match=r"holds no run\.json"):
-        elbox.doctor(tmp_path)
+        doctor(tmp_path)
 
 
 def test_gaps_on_the_command_line(tmp_path, capsys) -> None:
@@ -195,7 +195,7 @@ def test_gaps_on_the_command_line(tmp_path, capsys) -> None:
 def test_data_that_are_gone_leave_the_record(tmp_path) -> None:
     run = few(recipes.vae(factors().spec, latent=2, hidden=(8,)), factors(), 2)
     run.save(tmp_path / "run")  # of an array in memory
-    found = elbox.doctor(tmp_path / "run")
+    found = doctor(tmp_path / "run")
     assert set(found.checked) == {check.__name__ for check in diagnosis.RECORD}
     assert set(found.skipped) == {check.__name__ for check in diagnosis.CHECKS}
     assert found.lines()[-1].startswith("not checked (kind, floor, ")
