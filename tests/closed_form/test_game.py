@@ -261,7 +261,9 @@ def test_adversaries_of_codes_need_one_group_with_a_prior(groups: int) -> None:
     terms = VAE(None, Gaussian(MLP(2, [], 5)), Deterministic(MLP(5, [], 2), 2)).terms(torch.zeros(3, 5))
     terms = replace(terms, groups={str(i): terms.groups["z"] for i in range(groups)})
     got = (
-        "got a model with no prior; use a StandardNormal prior" if groups == 1 else "got 2 groups; use a model with one"
+        "got a model with no prior; use a StandardNormal prior"
+        if groups == 1
+        else "got 2 groups; use a DiagonalNormal posterior"
     )
     for objective in (
         Penalized(Distortion(), [AdversarialCodes(MLP(2, [], ()))]),
