@@ -16,7 +16,7 @@ where x itself was drawn from the model: with (z, x) ~ p(z) p(x|z), z is a draw 
 Step sizes are adapted to each example and temperature by chains of their own, which are thrown away: chains that adapt
 while they are weighted would give no bound.
 
-Reference: Neal (2001), *Annealed importance sampling*, §2; Grosse, Ghahramani & Adams (2015), *Sandwiching the marginal
+Reference: Neal (2001), *Annealed importance sampling*; Grosse, Ghahramani & Adams (2015), *Sandwiching the marginal
 likelihood using bidirectional Monte Carlo*; Wu et al. (2017), *On the quantitative analysis of decoder-based generative
 models* (for VAEs, with HMC).
 """
@@ -45,7 +45,7 @@ from elbox.hmc import Field, adapted, field_of, hmc
 
 STEP, RATE = 0.1, 0.1  # the first step size, and how fast it is adapted
 TUNED = 60  # temperatures at which step sizes are adapted; others take those of the nearest
-ACCEPTANCE = 0.65  # Neal (2011), *MCMC using Hamiltonian dynamics*, §4.4: the best rate of acceptance
+ACCEPTANCE = 0.65  # about the best rate of Hamiltonian Monte Carlo (Neal, 2011, *MCMC using Hamiltonian dynamics*)
 STEEP = 4.0  # β rises as a logistic function from −4 to 4: slowly near both ends
 
 
@@ -105,8 +105,8 @@ def annealed(
     From the prior it knows nothing of the encoder, so that models are comparable whose encoders are good and bad. From
     q(z|x) it needs fewer temperatures where q is good, and fails as importance sampling does where q is too narrow.
 
-    Reference: Wu et al. (2017), *On the quantitative analysis of decoder-based generative models*, §3; Neal (2001),
-    *Annealed importance sampling*, §2.
+    Reference: Wu et al. (2017), *On the quantitative analysis of decoder-based generative models*; Neal (2001),
+    *Annealed importance sampling*.
 
     Arguments:
         model: A VAE whose latent variables are real numbers, of any prior.
@@ -167,7 +167,7 @@ def bracket(
     ones it is a hint, the better the more the model's samples are like the data.
 
     Reference: Grosse, Ghahramani & Adams (2015), *Sandwiching the marginal likelihood using bidirectional Monte Carlo*;
-    Wu et al. (2017), *On the quantitative analysis of decoder-based generative models*, §3.
+    Wu et al. (2017), *On the quantitative analysis of decoder-based generative models*.
 
     Arguments:
         model: A VAE whose latent variables are real numbers, of any prior.

@@ -137,7 +137,7 @@ def gaps(
     It costs some thousand gradients of p(x, z) for each example: a hundred examples are enough to compare gaps of some
     tenths of a nat.
 
-    Reference: Cremer, Li & Duvenaud (2018), *Inference suboptimality in variational autoencoders*, table 1 and §5;
+    Reference: Cremer, Li & Duvenaud (2018), *Inference suboptimality in variational autoencoders*, table 1;
     Vehtari et al. (2024), *Pareto smoothed importance sampling*; Wu et al. (2017), *On the quantitative analysis of
     decoder-based generative models*.
 

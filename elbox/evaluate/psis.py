@@ -21,10 +21,10 @@ from torch import Tensor
 from elbox.errors import SettingError
 from elbox.evaluate.weights import wide
 
-UNRELIABLE = 0.7  # Vehtari et al. (2024), §3.2.4; Yao et al. (2018), §3.1
+UNRELIABLE = 0.7  # Vehtari et al. (2024), §3.2.4
 FLAT = 1e-3  # the largest weight exceeds the others of the tail by so little that rounding makes up the rest
 FEWEST = 25  # samples, of which the tail has 5
-PRIOR_SIZE, PRIOR_SHAPE = 10, 0.5  # Vehtari et al. (2024), appendix G: as ten more points of a tail with k = ½
+PRIOR_SIZE, PRIOR_SHAPE = 10, 0.5  # Vehtari et al. (2024), as in loo and ArviZ: as ten more points of a tail with k = ½
 
 
 def pareto_smoothed(log_w: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,8 +32,8 @@ def pareto_smoothed(log_w: Tensor) -> tuple[Tensor, Tensor]:
 
     The j-th smallest of the M becomes u + F⁻¹((j − ½)/M), at most the largest weight there was.
 
-    Reference: Vehtari, Simpson, Gelman, Yao & Gabry (2024), *Pareto smoothed importance sampling*, §2.3 and algorithm
-    1; Yao et al. (2018), *Yes, but did it work?: evaluating variational inference*, §3.1 (k̂ of a posterior).
+    Reference: Vehtari, Simpson, Gelman, Yao & Gabry (2024), *Pareto smoothed importance
+    sampling*; Yao et al. (2018), *Yes, but did it work?: evaluating variational inference* (k̂ of a posterior).
 
     Arguments:
         log_w: Log-weights of S samples for each of B examples, [S, B], nats.
@@ -77,7 +77,7 @@ def pareto_fit(y: Tensor) -> tuple[Tensor, Tensor]:
     Stephens write k with the other sign.)
 
     Reference: Zhang & Stephens (2009), *A new and efficient estimation method for the generalized Pareto
-    distribution*, Technometrics 51; Vehtari et al. (2024), appendix G (the pull towards ½).
+    distribution*, Technometrics 51; Vehtari et al. (2024) (the pull towards ½).
 
     Arguments:
         y: Points ≥ 0 in rising order, [M, B].

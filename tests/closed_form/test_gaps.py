@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import sys
 
 import pytest
 import torch
@@ -13,10 +15,12 @@ import elbox
 from elbox import DataSpec, IncompatibleError, SettingError
 from elbox.evaluate import annealed, bracket, gaps, pareto_smoothed
 from elbox.evaluate.joint import Joint
-from elbox.evaluate.local import fitted
+from elbox.evaluate.local import elbo_of, fitted
 from elbox.evaluate.psis import pareto_fit
 from tests.closed_form.linear import affine, data, evidence, linear_gaussian, set_to_truth, true_posterior
 from tests.evaluate.toys import bernoulli_vae, by_quadrature
+
+local_module = sys.modules[fitted.__module__]
 
 
 def se(values: Tensor) -> float:
@@ -140,7 +144,7 @@ def test_gaps_are_those_of_the_closed_form() -> None:
     gap = {name: exact - torch.from_numpy(found.per_example[name]) for name in ("diagonal", "full", "flow")}
     assert float(gap["diagonal"].mean()) == pytest.approx(expected, abs=0.02 + 3 * se(gap["diagonal"]))
     assert abs(float(gap["full"].mean())) < 0.02
-    assert abs(float(gap["flow"].mean())) < 0.05
+    assert abs(float(gap["flow"].mean())) < 0.03
     assert found.log_likelihood.mean == pytest.approx(float(exact.mean()), abs=0.05)
     assert found.approximation["diagonal"].mean == pytest.approx(expected, abs=0.08)
     assert found.family == "full"
@@ -185,6 +189,18 @@ def test_local_posteriors_do_not_see_how_examples_are_cut() -> None:
         for name, value in one.tensors.items():
             torch.testing.assert_close(value[0], all_.tensors[name][4], rtol=1e-4, atol=1e-5)
     assert (together[0].tensors["mean"] != together[1].tensors["mean"]).any()
+
+
+def test_a_search_never_ends_below_its_start(monkeypatch) -> None:
+    """With far too few, far too long steps: each family keeps what the one that it contains had found."""
+    torch.manual_seed(5)
+    model, x = linear_gaussian("full"), data(8)
+    joint = Joint.of(model, x, None)
+    monkeypatch.setattr(local_module, "LR", dict.fromkeys(("diagonal", "full", "flow"), 1.0))
+    with torch.no_grad():
+        found = [(torch.manual_seed(1), elbo_of(local, joint, 500, 100))[1] for _, local in fitted(joint, 4, 2, 0)]
+    for poorer, richer in itertools.pairwise(found):
+        assert (richer > poorer - 0.02).all()
 
 
 def test_nothing_is_left_behind() -> None:
