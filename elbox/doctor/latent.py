@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from elbox.distributions import Bits, OneHots
+from elbox.distributions import Bits, OneHots, Quantized
 from elbox.distributions.support import discrete
 from elbox.doctor.finding import Finding
 from elbox.doctor.patient import Patient
@@ -22,6 +22,7 @@ from elbox.evaluate.scope import measuring
 
 NOTHING, LITTLE = 0.1, 0.5  # nats
 FREE = "warm the rate's weight up (ELBO(beta=Linear(0, 1, over=0.25))), or give free bits"
+NEAREST = "or revive more of them (Codebook(dead=)), or take fsq_vae, which has no table to keep alive"
 
 
 def collapsed(p: Patient) -> Iterator[Finding]:
@@ -151,7 +152,8 @@ def codebook(p: Patient) -> Iterator[Finding]:
     if (perplexity - 1) < 0.2 * (most - 1):
         unused = float((shares < 0.1 / shares.shape[-1]).double().mean())
         measured = f"perplexity {perplexity:.3g} of {most}, {100 * unused:.0f} % of the codes hardly ever used"
-        advice = f"take fewer codes; {FREE}; or a higher temperature or an entropy bonus while training begins"
+        drawn = f"{FREE}; or a higher temperature or an entropy bonus while training begins"
+        advice = f"take fewer codes; {NEAREST if isinstance(p.seen.q, Quantized) else drawn}"
         yield Finding("codebook", "most codes are dead", measured, perplexity, advice)
 
 
@@ -162,4 +164,7 @@ def _shares(q: object) -> Tensor | None:
     if isinstance(q, Bits):
         ones = q.base_dist.mean.double().mean(0)
         return torch.stack([ones, 1 - ones], -1)
+    if isinstance(q, Quantized):  # of all positions together, for each level
+        levels = q.codes.flatten(0, -2).T
+        return torch.stack([torch.bincount(c, minlength=q.codebook.size) for c in levels]).double() / levels.shape[1]
     return None

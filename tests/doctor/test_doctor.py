@@ -78,6 +78,19 @@ def test_pinned_variance_and_few_codes() -> None:
     assert "perplexity 1 of 10, 90 % of the codes hardly ever used" in finding.measured
 
 
+def test_a_codebook_that_died() -> None:
+    """By hand: an encoder whose vectors all lie next to the same code."""
+    run = few(recipes.vq_vae(digits().spec, latent=4, codes=16, hidden=(4, 4)), digits(), 2)
+    last = [m for m in run.model.posterior.modules() if getattr(m, "bias", None) is not None][-1]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(run.model.posterior.codebook(torch.tensor([[3]])))
+    (finding,) = [f for f in doctor(run).findings if f.name == "codebook"]
+    assert finding.value == pytest.approx(1)
+    assert "perplexity 1 of 16, 94 % of the codes hardly ever used" in finding.measured
+    assert "fsq_vae" in finding.advice
+
+
 def test_a_schedule_that_did_not_finish() -> None:
     """Weights from before the end of a warm-up: by hand, the best of the rows is an early one."""
     run = few(recipes.vae(digits().spec, latent=2, hidden=(8,), warmup=0.9), digits(), 30)
