@@ -101,6 +101,16 @@ CURVED = {
     **dict.fromkeys((*SPHERES, "priors.SphericalUniform"), "sphere"),
     **dict.fromkeys(BALL, "ball"),
 }  # the rest: flat, or codes
+FITS = {
+    "posteriors.BernoulliCode": "priors.BernoulliPrior",
+    "posteriors.CategoricalCode": "priors.CategoricalPrior",
+    "posteriors.QuantizedCode": "priors.CodePrior",
+    "posteriors.VonMisesFisher": "priors.SphericalUniform",
+    "posteriors.PowerSpherical": "priors.SphericalUniform",
+    "posteriors.WrappedNormal": "priors.WrappedNormal",
+    "posteriors.RiemannianNormal": "priors.RiemannianNormal",
+}  # a prior over the same space; of the rest: StandardNormal
+SORTS = tuple(f"estimators.{name}" for name in ("Reparameterized", "AnalyticKL", "Path", "Score", "StraightThrough"))
 FEW = (
     "plain",
     "objectives.IWAE",
@@ -141,7 +151,8 @@ def step_or_refusal(c: Combination, which: object) -> None:
             step(x)
         message = str(error.value)
         assert "\n" not in message
-        got = {type(c.objective).__name__, type(c.estimator).__name__, "posterior", "prior"}
+        got = {type(part).__name__ for part in (c.objective, c.estimator, *getattr(c.objective, "penalties", ()))}
+        got |= {"posterior", "prior"}
         assert any(name in message for name in got), (which, message)
         alternatives = advised(message, c.objective, codes=c.posterior in CODES)
         assert alternatives, (which, message)
@@ -156,19 +167,47 @@ def step_or_refusal(c: Combination, which: object) -> None:
 
 
 @pytest.mark.parametrize("posterior", of("posteriors"))
+def test_every_posterior(posterior: str) -> None:
+    """With a prior that fits it, each objective and each estimator: a step, or a refusal with a way out."""
+    prior = FITS.get(posterior, "priors.StandardNormal")
+    for goal, how in itertools.product(OBJECTIVES, of("estimators")):
+        step_or_refusal(
+            Combination(prior, posterior, "likelihoods.Gaussian", OBJECTIVES[goal](), make(how)), (goal, how)
+        )
+
+
+@pytest.mark.parametrize("prior", [p for p in of("priors") if p not in FITS.values()])
+def test_every_prior(prior: str) -> None:
+    """The same of each prior with a diagonal normal posterior."""
+    for goal, how in itertools.product(OBJECTIVES, of("estimators")):
+        c = Combination(prior, "posteriors.DiagonalNormal", "likelihoods.Gaussian", OBJECTIVES[goal](), make(how))
+        step_or_refusal(c, (goal, how))
+
+
+@pytest.mark.parametrize("posterior", of("posteriors"))
 @pytest.mark.parametrize("prior", [*of("priors"), None])
-def test_every_combination(prior: str | None, posterior: str) -> None:
-    """Finite loss and gradients, or `IncompatibleError` with a way out; and exactly the refusals that are meant."""
+def test_every_pair(prior: str | None, posterior: str) -> None:
+    """Each prior with each posterior: a step or a refusal for an objective and an estimator of each sort."""
     if prior is None and posterior not in DETERMINISTIC:
         with pytest.raises(
             IncompatibleError, match=r"expected a prior such as .*, or prior=None with a Deterministic posterior"
         ):
             VAE(None, make("likelihoods.Gaussian"), make(posterior))
         return
-    for goal, how in itertools.product(OBJECTIVES, of("estimators")):
+    for goal, how in itertools.product(("plain", "objectives.IWAE", "objectives.Distortion"), SORTS):
         step_or_refusal(
             Combination(prior, posterior, "likelihoods.Gaussian", OBJECTIVES[goal](), make(how)), (goal, how)
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prior", [*of("priors"), None])
+def test_every_pair_with_more(prior: str | None) -> None:
+    """Each prior with each posterior, an objective of each sort and every estimator."""
+    for posterior, goal, how in itertools.product(of("posteriors"), FEW, of("estimators")):
+        if prior is not None or posterior in DETERMINISTIC:
+            c = Combination(prior, posterior, "likelihoods.Gaussian", OBJECTIVES[goal](), make(how))
+            step_or_refusal(c, (posterior, goal, how))
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
