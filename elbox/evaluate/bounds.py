@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from elbox.errors import IncompatibleError, NonFiniteError
-from elbox.evaluate.chunks import MEMORY, plan, sums_in_chunks, terms_in_chunks
+from elbox.evaluate.chunks import MEMORY, check_examples, plan, sums_in_chunks, terms_in_chunks
 from elbox.evaluate.code_use import code_use, one_code
 from elbox.evaluate.decomposition import decomposed
 from elbox.evaluate.fast import fast
@@ -116,6 +116,7 @@ def bounds(
     coded = bool(getattr(model, "deterministic", False))  # an autoencoder: all samples are the same
     values: dict[str, np.ndarray] = {}
     moments: dict[str, Moments] = {}
+    check_examples(x, samples, memory, c)
     with measuring(model, seed):
         samples = 1 if coded or one_code(model, x, c) else samples
         sizes = plan(model, x, samples, memory, c=c)
@@ -171,6 +172,7 @@ def log_likelihood(
             "got log_likelihood on an autoencoder, whose deterministic code has no density; train a VAE instead, e.g. "
             "the recipe vae"
         )
+    check_examples(x, samples, memory, c)
     found = torch.empty(len(x), dtype=torch.float64)
     with measuring(model, seed):
         samples = 1 if one_code(model, x, c) else samples

@@ -147,8 +147,8 @@ def test_verbs_of_a_trained_run(tmp_path: pathlib.Path) -> None:
     assert codes[0].shape == (len(x.examples("test")), 3)
     torch.testing.assert_close(*codes)
     assert report.write(run, result).exists()
-    fitted = elbox.fit_prior(run.model, x.examples("train"), components=2)
-    assert fitted.sample(3).shape == (3, *x.spec.event_shape)
+    fitted = elbox.fit_prior(run.model, x.examples("train"), elbox.priors.FittedMixture(3, components=2))
+    assert fitted.model.sample(3).shape == (3, *x.spec.event_shape)
 
 
 def test_discrete_codes_with_auxiliary_variables() -> None:

@@ -38,14 +38,33 @@ def every_code(p: Code | Tokens) -> Tensor:
     return p.codebook(digits.unflatten(-1, (p.positions, p.codebook.depth)))
 
 
-@pytest.mark.parametrize("name", of("priors"))
+TOLERANCE = {
+    "priors.Flow": 1e-4,  # its networks have kinks, which a grid does not follow
+    "priors.Diffusion": 2e-3,  # that of its solver; exact cases are in test_diffusion.py
+}
+ELSEWHERE = (
+    "priors.SphericalUniform",  # a density on the sphere, test_spheres.py
+    "priors.SecondStage",  # an estimate of a density, test_second_stage.py
+)
+WITHOUT_MOMENTS = (
+    "priors.Flow",
+    "priors.Diffusion",
+    "priors.SecondStage",
+    "priors.Standardized",
+    "priors.WrappedNormal",
+    "priors.RiemannianNormal",
+    "priors.SphericalUniform",
+)  # in closed form
+
+
+@pytest.mark.parametrize("name", [p for p in of("priors") if p not in ELSEWHERE])
 def test_prior_integrates_to_one(name: str) -> None:
     p = make(name).double()()
     z, area = (every_code(p), 1.0) if isinstance(p, Code | Tokens) else grid()
-    assert p.log_prob(z).exp().sum().item() * area == pytest.approx(1, abs=1e-9)
+    assert p.log_prob(z).exp().sum().item() * area == pytest.approx(1, abs=TOLERANCE.get(name, 1e-9))
 
 
-@pytest.mark.parametrize("name", of("priors"))
+@pytest.mark.parametrize("name", [p for p in of("priors") if p not in WITHOUT_MOMENTS])
 def test_prior_samples_have_its_moments(name: str) -> None:
     p = make(name)()
     z = p.sample((100_000,))

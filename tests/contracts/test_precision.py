@@ -40,7 +40,7 @@ def numbers(part: nn.Module, name: str, x: Tensor) -> Tensor:
     if axis == "priors":
         p = part()
         return p.log_prob(p.codebook(p.codebook.codes(fixed)) if isinstance(p, Tokens) else fixed)
-    if name == "posteriors.Deterministic":
+    if name in ("posteriors.Deterministic", "posteriors.Centre"):
         return part(x).mean
     if name in OWN_DRAWS:
         torch.manual_seed(0)

