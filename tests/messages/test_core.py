@@ -307,9 +307,9 @@ CASES: dict[str, tuple[Callable[[], Any], type[ElboxError], str]] = {
         "got the setting 'latents' for the recipe vae; expected one of latent=20, hidden=400, activation=SiLU",
     ),
     "unknown recipe": (
-        lambda: Recipe.from_json({"recipe": "vq_vae", "settings": {}}, spec()),
+        lambda: Recipe.from_json({"recipe": "no_vae", "settings": {}}, spec()),
         SettingError,
-        "got the recipe 'vq_vae'; expected one of .*ae, .*beta_vae",
+        "got the recipe 'no_vae'; expected one of .*ae, .*beta_vae",
     ),
     # data specifications
     "unknown kind": (
