@@ -24,7 +24,7 @@ def digits(kind: str) -> elbox.Data:
 def test_recipe_trains_and_comes_back(name: str, tmp_path: Path) -> None:
     data = digits(SPECS[name].kind if name in SPECS else "binary")
     recipe = small(name, data.spec, latent=2)
-    settings = elbox.Training(epochs=3, batch_size=256, lr=0.01, schedule="constant", evaluations=1, compile=False)
+    settings = elbox.Training(epochs=6, batch_size=256, lr=0.01, schedule="constant", evaluations=1, compile=False)
     run = elbox.fit(recipe, data, settings, out=tmp_path / "run")
     before, after = recipe.model.state_dict(), run.model.state_dict()
     assert all(t.isfinite().all() for t in after.values())
