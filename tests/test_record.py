@@ -43,11 +43,16 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch._inductor, "compile", interpreted)
 
 
+PLAIN = {"recipes.bn_vae": {"optimizer": "sgd"}}  # a bias before a normalisation has gradient 0: Adam scales its rounding up
+    "recipes.bn_vae": {"optimizer": "sgd"}
+}  # a bias before a normalisation has gradient 0, which Adam would scale up
 UNRECORDED = ("recipes.ffjord_vae",)  # an adaptive solver looks at numbers
 
 
 def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
-    assert first.keys() == second.keys()
+    unused = second.keys() - first.keys()  # of parameters without a gradient, such as those of a second stage: zeros
+    assert not any(second[name].any() for name in unused if not name.endswith("/step"))
+    assert first.keys() == second.keys() - unused
     for name, value in first.items():
         torch.testing.assert_close(second[name], value, rtol=2e-4, atol=2e-6, msg=lambda m, n=name: f"{n}: {m}")
 
@@ -80,7 +85,7 @@ def test_every_recipe(name: str, uncompiled: None) -> None:
         x = torch.Generator().manual_seed(0)
         x = torch.rand(6, *IMAGE, generator=x).round()
         step = Step(recipe.model, recipe.objective, recipe.estimator)
-        found.append(after(step, x, how=how, settings=Training()))
+        found.append(after(step, x, how=how, settings=Training(**PLAIN.get(name, {}))))
     same(*found)
 
 

@@ -154,18 +154,16 @@ class Estimator(ABC):
                     f"{type(who).__name__} trains model and posterior apart, and {type(posterior).__name__} holds "
                     "parts of the model; use a DiagonalNormal posterior"
                 )
-        self._refuse_within_prior(model, objective)
+        self._refuse_within_prior(model)
 
-    def _refuse_within_prior(self, model: nn.Module, objective: Objective) -> None:
-        """A posterior that is part of the prior, as in a VampPrior, is not a player of its own."""
-        generative, inference = objective.pair
+    def _refuse_within_prior(self, model: nn.Module) -> None:
+        """A posterior that is part of the prior, as in a VampPrior, has no loss of its own to follow."""
         prior: Any = getattr(model, "prior", None)
         inside = {id(m) for m in prior.modules()} if isinstance(prior, nn.Module) else set()
-        if (generative is not inference or self.apart) and id(getattr(model, "posterior", None)) in inside:
+        if self.apart and id(getattr(model, "posterior", None)) in inside:
             raise IncompatibleError(
-                f"{type(self).__name__} with {type(objective).__name__} trains model and posterior apart, and "
-                f"{type(prior).__name__} holds the posterior; use a StandardNormal prior, or Reparameterized() with "
-                "ELBO()"
+                f"{type(self).__name__} trains model and posterior apart, and {type(prior).__name__} holds the "
+                "posterior; use a StandardNormal prior, or Reparameterized()"
             )
 
     def _refuse_of_batch(self, model: nn.Module, objective: Objective) -> None:

@@ -161,9 +161,9 @@ def test_shares_of_rows_are_neighbours_and_make_up_the_whole(n):
 
 
 def test_held_out_means_are_weighted_by_rows():
-    from elbox.runs import _weighted
+    from elbox.second_stage import mean_over
 
-    assert _weighted([(3, {"bound": -1.0}), (1, {"bound": -5.0})]) == {"bound": -2.0}
+    assert mean_over([(3, {"bound": -1.0}), (1, {"bound": -5.0})]) == {"bound": -2.0}
 
 
 @pytest.mark.parametrize(
