@@ -43,9 +43,8 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch._inductor, "compile", interpreted)
 
 
-PLAIN = {"recipes.bn_vae": {"optimizer": "sgd"}}  # a bias before a normalisation has gradient 0: Adam scales its rounding up
-    "recipes.bn_vae": {"optimizer": "sgd"}
-}  # a bias before a normalisation has gradient 0, which Adam would scale up
+# A bias before a normalisation has gradient 0, of which Adam would scale up the rounding.
+PLAIN = {"recipes.bn_vae": {"optimizer": "sgd"}}
 UNRECORDED = ("recipes.ffjord_vae",)  # an adaptive solver looks at numbers
 
 
