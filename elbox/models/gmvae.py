@@ -43,6 +43,7 @@ class GMVAE(VAE):
         ShapeError: if they have another number of components or of dimensions.
 
     Example:
+        >>> import torch
         >>> from elbox import likelihoods, posteriors, priors
         >>> from elbox.nn import MLP
         >>> q = posteriors.NormalMixture(MLP(5, [8], (3, 5)), 2, 3)
