@@ -7,6 +7,7 @@ __all__ = ["Continuous"]
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.distributions import Transform
 from zuko.flows.continuous import FFJTransform
@@ -33,7 +34,8 @@ class Continuous(LazyTransform):
         context: Number of features of h.
         hidden: Widths of the network's hidden layers.
         activation: Its non-linearity, a smooth one.
-        tolerance: Absolute and relative tolerance of the solver.
+        tolerance: Absolute and relative tolerance of the solver; at least ten times the rounding of the numbers that it
+            is given, below which no step would ever be small enough.
         exact: Take the trace exactly in training too, at D passes backward through the network.
 
     Example:
@@ -57,11 +59,13 @@ class Continuous(LazyTransform):
         check_whole("features", features)
         check_whole("context", context)
         check_number("tolerance", tolerance, positive=True)
-        self.exact = exact
+        self.exact, self.tolerance = exact, tolerance
         self.transform = FFJTransform(
             features, context, atol=tolerance, rtol=tolerance, hidden_features=hidden, activation=activation
         )
 
     def forward(self, c: Any = None) -> Transform:
         self.transform.exact = self.exact or not self.training
+        weight = next(self.transform.parameters())
+        self.transform.atol = self.transform.rtol = max(self.tolerance, 10 * torch.finfo(weight.dtype).eps)
         return self.transform(c)

@@ -374,3 +374,11 @@ def test_trace_is_exact_where_a_model_is_evaluated() -> None:
     assert torch.equal(*exact)
     many = torch.stack([f.train()(c).call_and_ladj(z)[1].detach() for _ in range(200)])
     assert ((many.mean(0) - exact[0]).abs() < 4 * many.std(0) / 200**0.5 + 1e-4).all()
+
+
+def test_a_tolerance_below_the_rounding_of_its_numbers_ends() -> None:
+    """In single precision no step has an error of 1e-12: the solver would shorten it for ever."""
+    step, z = Continuous(2, 4, (8,), tolerance=1e-12), torch.randn(6, 2)
+    there = step(torch.ones(6, 4))(z)
+    torch.testing.assert_close(step(torch.ones(6, 4)).inv(there), z, rtol=1e-4, atol=1e-4)
+    assert step.transform.atol == 10 * torch.finfo(torch.float32).eps
