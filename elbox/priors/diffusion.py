@@ -64,7 +64,7 @@ class Diffusion(LazyDistribution):
             denoising model in nats. None: φ is uniform (the cosine schedule), and the loss is no bound.
         steps: Steps of the sampler (DDIM); None solves the differential equation to `tolerance`.
         noise: η in [0, 1]: noise that a step of the sampler adds; 1 is ancestral sampling as in DDPM.
-        tolerance: Relative error allowed in each step of the solver.
+        tolerance: Relative error allowed in each step of the solver; at least ten times the rounding of its numbers.
         exact: Whether the divergence is exact, by D derivatives, or that along one random direction. Then log p(z) is
             an unbiased estimate, as a rate needs it, but its exponential is not: importance-weighted likelihoods come
             out too high.
@@ -158,13 +158,14 @@ class _Diffused(NormalizingFlow):
         self.prior, self.estimated = prior, not prior.exact
         weights: dict[str, Tensor] = dict(prior.velocity.named_parameters())  # now: the backward pass is late
         zero = torch.zeros(prior.latent, dtype=prior.velocity.waves.dtype, device=prior.velocity.waves.device)
+        tolerance = max(prior.tolerance, 10 * torch.finfo(zero.dtype).eps)  # below that no step is ever small enough
         flow = FreeFormJacobianTransform(
             lambda angle, z: functional_call(prior.velocity, weights, (angle, z)),
             0.0,
             NOISE,
             weights.values(),
-            atol=prior.tolerance,
-            rtol=prior.tolerance,
+            atol=tolerance,
+            rtol=tolerance,
             exact=prior.exact,
         )
         super().__init__(flow, diagonal_normal(zero, torch.ones_like(zero)))
