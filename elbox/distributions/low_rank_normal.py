@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, Independent, Normal, constraints, register_kl
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, constraints, register_kl
 from torch.distributions.utils import _standard_normal
 from torch.types import _size
 
@@ -109,3 +109,17 @@ def _kl_low_rank_diagonal(q: LowRankNormal, p: Independent) -> Tensor:
     m, s = p.base_dist.loc, p.base_dist.scale
     quadratic = (q.variance + (q.loc - m).square()) / s.square()
     return 0.5 * ((quadratic - 1 + 2 * s.log()).sum(-1) - q.log_det())
+
+
+@register_kl(LowRankNormal, MultivariateNormal)
+def _kl_low_rank_full(q: LowRankNormal, p: MultivariateNormal) -> Tensor:
+    r"""KL(N(μ, Σ) ‖ N(m, LLᵀ)) = ½ { Σ_d σ_d² Λ_dd + ‖L⁻¹SW‖² + ‖L⁻¹(μ − m)‖² − D − log det Σ } + Σ_d log L_dd,
+    Λ = (LLᵀ)⁻¹.
+    """
+    identity = torch.eye(q.loc.shape[-1], dtype=q.loc.dtype, device=q.loc.device)
+    inverse = torch.linalg.solve_triangular(p.scale_tril, identity, upper=False)
+    own = (q.scale.square() * inverse.square().sum(-2)).sum(-1)
+    shared = (inverse @ (q.scale[..., None] * q.factor)).square().sum((-2, -1))
+    off = (inverse @ (q.loc - p.loc)[..., None]).square().sum((-2, -1))
+    log_det = 2 * torch.log(torch.diagonal(p.scale_tril, dim1=-2, dim2=-1)).sum(-1)
+    return 0.5 * (own + shared + off - q.loc.shape[-1] - q.log_det() + log_det)

@@ -125,3 +125,13 @@ def test_its_moments_are_known_to_penalties() -> None:
 def test_wrong_output() -> None:
     with pytest.raises(ShapeError, match=r"for LowRankNormal; expected its last dimensions to be \(4, 2\)"):
         Posterior(MLP(5, [], (3, 2)), 2, 2)(torch.zeros(3, 5))
+
+
+def test_kl_to_a_full_covariance_is_torchs() -> None:
+    """As between two full covariances, for a batch of posteriors and one prior."""
+    torch.manual_seed(0)
+    loc, scale, factor = torch.randn(5, 4).double(), torch.rand(5, 4).double() + 0.5, torch.randn(5, 4, 2).double()
+    q = LowRankNormal(loc, scale, factor)
+    p = MultivariateNormal(torch.randn(4).double(), scale_tril=torch.randn(4, 4).double().tril(-1) + 2 * torch.eye(4))
+    full = MultivariateNormal(loc, covariance_matrix=q.covariance_matrix)
+    torch.testing.assert_close(kl_divergence(q, p), kl_divergence(full, p))
