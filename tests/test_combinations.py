@@ -176,6 +176,7 @@ def test_every_posterior(posterior: str) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prior", [p for p in of("priors") if p not in FITS.values()])
 def test_every_prior(prior: str) -> None:
     """The same of each prior with a diagonal normal posterior."""

@@ -185,6 +185,7 @@ def test_command_line(tmp_path, capsys) -> None:
         doctor(tmp_path)
 
 
+@pytest.mark.slow
 def test_gaps_on_the_command_line(tmp_path, capsys) -> None:
     run = few(recipes.vae(digits().spec, latent=2, hidden=(8,)), digits(), 2)
     run.save(tmp_path / "run")
